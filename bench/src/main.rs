@@ -1,0 +1,2 @@
+//! Longhaul measured against its peers in one run.
+fn main() {}
