@@ -3,7 +3,9 @@
 //! In: the text of a config file. Out: a [`Config`] in which every value is in range, every name that is referred to
 //! exists and every template fits its pattern; or the complete list of problems, each with its place in the file.
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use discovery::Endpoint;
 use ipnet::IpNet;

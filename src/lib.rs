@@ -9,13 +9,13 @@
 //!
 //! The modules below are declared in the order in which a connection meets them.
 
-pub mod listen;
-pub mod route;
-pub mod policy;
 pub mod balance;
 pub mod dial;
-pub mod relay;
 pub mod drain;
+pub mod listen;
+pub mod policy;
+pub mod relay;
+pub mod route;
 
 pub mod admin;
 pub mod app;

@@ -64,6 +64,11 @@ impl fmt::Debug for Identity {
 impl Endpoint {
     /// An active endpoint of weight 1 that is known by its address.
     pub fn at(address: SocketAddr) -> Self {
-        Self { identity: Identity::of_address(address), address, weight: NonZeroU32::MIN, state: State::Active }
+        Self {
+            identity: Identity::of_address(address),
+            address,
+            weight: NonZeroU32::MIN,
+            state: State::Active,
+        }
     }
 }
