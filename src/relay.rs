@@ -1,5 +1,9 @@
 //! Step 6: join the two streams of a session; returns an [`Outcome`], never "an error because it closed".
 
+pub mod frames;
+pub mod inject;
+pub mod pong;
+
 /// How a session ended. A normal end is never an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
