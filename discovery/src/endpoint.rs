@@ -20,6 +20,8 @@ pub struct Endpoint {
     pub weight: NonZeroU32,
     /// What its registry says of it.
     pub state: State,
+    /// Where it runs, in its registry's own words; `None` where the registry does not say.
+    pub zone: Option<Arc<str>>,
 }
 
 /// What a registry says of an endpoint; "gone" is not a state here but absence from the snapshot.
@@ -47,6 +49,12 @@ impl Identity {
     }
 }
 
+impl From<&str> for Identity {
+    fn from(spelling: &str) -> Self {
+        Self(spelling.into())
+    }
+}
+
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -69,6 +77,7 @@ impl Endpoint {
             address,
             weight: NonZeroU32::MIN,
             state: State::Active,
+            zone: None,
         }
     }
 }
