@@ -1,0 +1,391 @@
+//! The core of the balance step: the endpoints of a service, their counts, and which of them are candidates.
+//!
+//! In: changes of the endpoint set, picks, and what became of them; the time is an argument. Out: a slot for each pick.
+//!
+//! Promises:
+//! - Every call but `reconfigure`, `listed` and `status` is O(log n). Ejections are looked at when a pick comes, no more
+//!   than [`EXPIRED_PER_PICK`] of them at once: there are no timers.
+//! - An endpoint that is removed while it has sessions stays as "gone" and takes its count back if it returns.
+//!
+//! Candidates live in two strategies of the same kind: `ready` for those that are not ejected, `ejected` for those that
+//! are. The second is asked only if the request has tried every endpoint that is not ejected, so in particular if there
+//! is none: all ejected, all are candidates. Full endpoints that are not ejected are worth waiting for; the request is
+//! refused at once rather than spent on a dead one.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    num::NonZeroUsize,
+    sync::Arc,
+};
+
+use discovery::{Endpoint, Identity, Snapshot, State};
+use fastrand::Rng;
+use slab::Slab;
+use tokio::time::Instant;
+
+use super::{
+    EndpointStatus, Settings, Unavailable,
+    ejection::{Ejection, Stamp, Verdict},
+    load::Sessions,
+    strategy::{self, Slot, Strategy},
+};
+
+/// Bounds how long one pick holds the lock after thousands of endpoints were ejected at once; the rest is looked at by
+/// the picks that follow.
+const EXPIRED_PER_PICK: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Picker {
+    settings: Settings,
+    rng: Rng,
+    entries: Slab<Entry>,
+    slots: HashMap<Identity, Slot>,
+    ready: Box<dyn Strategy>,
+    ejected: Box<dyn Strategy>,
+    /// Active endpoints; how many of them are out; how many of them have not worked since they were last ejected.
+    active: usize,
+    out: usize,
+    suspect: usize,
+    /// When to look at an ejected endpoint again. An entry whose epoch has passed is ignored.
+    expiries: BinaryHeap<Reverse<(Instant, Slot, u32)>>,
+    /// Ejections that end before their time.
+    pardoned: Vec<Reverse<(Instant, Slot, u32)>>,
+    /// The slots of the request's tried endpoints; kept for its memory.
+    tried: Vec<Slot>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    endpoint: Arc<Endpoint>,
+    sessions: usize,
+    ejection: Ejection,
+    /// Discovery lists it; if not, it is gone.
+    listed: bool,
+    /// What the picker's counts and strategies hold of it.
+    standing: Standing,
+}
+
+/// How an endpoint takes part in picks. One that is not active is neither out nor suspect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Standing {
+    active: bool,
+    out: bool,
+    suspect: bool,
+    place: Place,
+}
+
+/// Among which candidates an endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Nowhere,
+    Ready,
+    Ejected,
+}
+
+/// A successful pick: one session is counted.
+#[derive(Debug)]
+pub(super) struct Picked {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) slot: Slot,
+    pub(super) stamp: Stamp,
+}
+
+impl Picker {
+    pub(super) fn new(settings: Settings, rng: Rng) -> Self {
+        Self {
+            settings,
+            rng,
+            entries: Slab::new(),
+            slots: HashMap::new(),
+            ready: strategy::named(settings.strategy),
+            ejected: strategy::named(settings.strategy),
+            active: 0,
+            out: 0,
+            suspect: 0,
+            expiries: BinaryHeap::new(),
+            pardoned: Vec::new(),
+            tried: Vec::new(),
+        }
+    }
+
+    pub(super) fn reconfigure(&mut self, settings: Settings) {
+        let strategy = settings.strategy != self.settings.strategy;
+        self.settings = settings;
+        let slots: Vec<_> = self.slots.values().copied().collect();
+        if strategy {
+            self.ready = strategy::named(settings.strategy);
+            self.ejected = strategy::named(settings.strategy);
+            (self.active, self.out, self.suspect) = (0, 0, 0);
+            slots
+                .iter()
+                .for_each(|slot| self.entries[*slot as usize].standing = Standing::NONE);
+        }
+        slots.into_iter().for_each(|slot| self.refresh(slot));
+    }
+
+    pub(super) fn insert(&mut self, endpoint: Endpoint) {
+        let Some(slot) = self.slots.get(&endpoint.identity).copied() else {
+            let identity = endpoint.identity.clone();
+            let slot = self.entries.insert(Entry::new(endpoint)) as Slot;
+            self.slots.insert(identity, slot);
+            return self.refresh(slot);
+        };
+        let entry = &mut self.entries[slot as usize];
+        if entry.endpoint.address != endpoint.address {
+            entry.ejection.forget();
+        }
+        entry.listed = true;
+        entry.endpoint = Arc::new(endpoint);
+        self.refresh(slot);
+    }
+
+    pub(super) fn remove(&mut self, identity: &Identity) {
+        if let Some(slot) = self.slots.get(identity).copied() {
+            self.entries[slot as usize].listed = false;
+            self.refresh(slot);
+            self.forget_if_unused(slot);
+        }
+    }
+
+    pub(super) fn pick(&mut self, tried: &[Identity], now: Instant) -> Result<Picked, Unavailable> {
+        self.expire(now);
+        self.tried.clear();
+        self.tried
+            .extend(tried.iter().filter_map(|identity| self.slots.get(identity)));
+        let slot = match self.ready.pick(&self.tried, &mut self.rng) {
+            Some(slot) => slot,
+            None => self.pick_ejected()?,
+        };
+        let entry = &mut self.entries[slot as usize];
+        entry.sessions += 1;
+        let stamp = entry.ejection.picked();
+        let endpoint = entry.endpoint.clone();
+        self.refresh(slot);
+        Ok(Picked {
+            endpoint,
+            slot,
+            stamp,
+        })
+    }
+
+    pub(super) fn failed(&mut self, slot: Slot, stamp: Stamp, now: Instant) -> Option<Instant> {
+        let verdict = self.entries[slot as usize]
+            .ejection
+            .failed(stamp, now, &mut self.rng);
+        self.judged(slot, verdict)
+    }
+
+    pub(super) fn dropped_early(&mut self, slot: Slot, stamp: Stamp, now: Instant) -> Option<Instant> {
+        let verdict = self.entries[slot as usize]
+            .ejection
+            .dropped_early(stamp, now, &mut self.rng);
+        self.judged(slot, verdict)
+    }
+
+    pub(super) fn established(&mut self, slot: Slot, stamp: Stamp, now: Instant) -> Stamp {
+        let verdict = self.entries[slot as usize].ejection.established(stamp, now);
+        self.judged(slot, verdict);
+        self.entries[slot as usize].ejection.renewed(stamp, verdict)
+    }
+
+    pub(super) fn lasted(&mut self, slot: Slot, stamp: Stamp) -> Stamp {
+        let verdict = self.entries[slot as usize].ejection.lasted(stamp);
+        self.judged(slot, verdict);
+        self.entries[slot as usize].ejection.renewed(stamp, verdict)
+    }
+
+    /// The lease of a pick was dropped.
+    pub(super) fn ended(&mut self, slot: Slot, stamp: Stamp) {
+        let entry = &mut self.entries[slot as usize];
+        entry.sessions -= 1;
+        entry.ejection.ended(stamp);
+        self.refresh(slot);
+        self.forget_if_unused(slot);
+    }
+
+    pub(super) fn listed(&self) -> Snapshot {
+        let listed = self.entries.iter().filter(|(_, entry)| entry.listed);
+        listed
+            .map(|(_, entry)| Endpoint::clone(&entry.endpoint))
+            .collect()
+    }
+
+    pub(super) fn status(&self) -> Vec<EndpointStatus> {
+        self.entries.iter().map(|(_, entry)| entry.status()).collect()
+    }
+
+    fn pick_ejected(&mut self) -> Result<Slot, Unavailable> {
+        let tried = |wanted: fn(Standing) -> bool| {
+            self.tried
+                .iter()
+                .filter(|slot| wanted(self.entries[**slot as usize].standing))
+                .count()
+        };
+        let untried = self.active - tried(|standing| standing.active);
+        let in_untried = self.active - self.out - tried(|standing| standing.active && !standing.out);
+        let ejected = if in_untried == 0 {
+            self.ejected.pick(&self.tried, &mut self.rng)
+        } else {
+            None
+        };
+        ejected.ok_or(match (self.active, untried) {
+            (0, _) => Unavailable::Empty,
+            (_, 0) => Unavailable::Exhausted,
+            _ => Unavailable::Full,
+        })
+    }
+
+    /// Looks at ejections that were pardoned or whose time is over.
+    fn expire(&mut self, now: Instant) {
+        for _ in 0..EXPIRED_PER_PICK {
+            let (slot, verdict) = if let Some(Reverse((_, slot, epoch))) = self.pardoned.pop() {
+                (slot, self.ejection(slot).map(|ejection| ejection.pardon(epoch)))
+            } else if self.expiries.peek().is_some_and(|Reverse((at, ..))| *at <= now)
+                && let Some(Reverse((_, slot, epoch))) = self.expiries.pop()
+            {
+                (
+                    slot,
+                    self.ejection(slot).map(|ejection| ejection.expire(epoch, now)),
+                )
+            } else {
+                return;
+            };
+            if verdict == Some(Verdict::Back) {
+                self.refresh(slot);
+            }
+        }
+    }
+
+    /// `None` for a slot that an expiry remembers and that is free by now. If another endpoint has taken the slot over,
+    /// its own state decides; at worst its trial opens early.
+    fn ejection(&mut self, slot: Slot) -> Option<&mut Ejection> {
+        self.entries
+            .get_mut(slot as usize)
+            .map(|entry| &mut entry.ejection)
+    }
+
+    /// Follows a verdict; the time until which it ejects the endpoint.
+    fn judged(&mut self, slot: Slot, verdict: Verdict) -> Option<Instant> {
+        let epoch = self.entries[slot as usize].ejection.epoch();
+        match verdict {
+            Verdict::Nothing => return None,
+            Verdict::Out(at) | Verdict::Proving(at) => self.expiries.push(Reverse((at, slot, epoch))),
+            // The first that works after all had failed: the fault was common to all and is over. Were the others left
+            // out for the rest of their time, every client that reconnects would end up on this one, for hours.
+            Verdict::Back if self.active == self.suspect => {
+                self.pardoned
+                    .extend(std::mem::take(&mut self.expiries).into_vec());
+            }
+            Verdict::Back => {}
+        }
+        self.refresh(slot);
+        match verdict {
+            Verdict::Out(until) => Some(until),
+            Verdict::Nothing | Verdict::Proving(_) | Verdict::Back => None,
+        }
+    }
+
+    /// Brings counts and strategies in line with the endpoint after anything about it has changed.
+    fn refresh(&mut self, slot: Slot) {
+        let limit = self.settings.max_sessions_per_endpoint;
+        let entry = &mut self.entries[slot as usize];
+        let sessions = Sessions {
+            open: entry.sessions,
+            weight: entry.endpoint.weight,
+        };
+        let is = entry.standing(limit);
+        let was = std::mem::replace(&mut entry.standing, is);
+        self.active = self.active + usize::from(is.active) - usize::from(was.active);
+        self.out = self.out + usize::from(is.out) - usize::from(was.out);
+        self.suspect = self.suspect + usize::from(is.suspect) - usize::from(was.suspect);
+        if was.place != is.place {
+            match was.place {
+                Place::Nowhere => {}
+                Place::Ready => self.ready.remove(slot),
+                Place::Ejected => self.ejected.remove(slot),
+            }
+        }
+        let (strategy, rng) = match is.place {
+            Place::Nowhere => return,
+            Place::Ready => (&mut self.ready, &mut self.rng),
+            Place::Ejected => (&mut self.ejected, &mut self.rng),
+        };
+        match was.place == is.place {
+            true => strategy.update(slot, sessions, rng),
+            false => strategy.insert(slot, sessions, rng),
+        }
+    }
+
+    fn forget_if_unused(&mut self, slot: Slot) {
+        let entry = &self.entries[slot as usize];
+        if !entry.listed && entry.sessions == 0 {
+            self.slots.remove(&entry.endpoint.identity);
+            self.entries.remove(slot as usize);
+        }
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint: Arc::new(endpoint),
+            sessions: 0,
+            ejection: Ejection::new(),
+            listed: true,
+            standing: Standing::NONE,
+        }
+    }
+
+    fn standing(&self, limit: Option<NonZeroUsize>) -> Standing {
+        let active = self.listed && self.endpoint.state == State::Active;
+        let room = limit.is_none_or(|limit| self.sessions < limit.get());
+        let place = match (active && room, self.ejection.is_out()) {
+            (false, _) => Place::Nowhere,
+            (true, false) => Place::Ready,
+            (true, true) => Place::Ejected,
+        };
+        let (out, suspect) = (
+            active && self.ejection.is_out(),
+            active && self.ejection.is_suspect(),
+        );
+        Standing {
+            active,
+            out,
+            suspect,
+            place,
+        }
+    }
+
+    fn status(&self) -> EndpointStatus {
+        let state = match self.endpoint.state {
+            _ if !self.listed => "gone",
+            State::Active => "active",
+            State::Draining => "draining",
+            State::Unhealthy => "unhealthy",
+        };
+        EndpointStatus {
+            endpoint: self.endpoint.clone(),
+            state,
+            ejected_until: self.ejection.until(),
+            sessions: self.sessions,
+            failures: self.ejection.failures(),
+        }
+    }
+}
+
+// === impl Standing ===
+
+impl Standing {
+    const NONE: Self = Self {
+        active: false,
+        out: false,
+        suspect: false,
+        place: Place::Nowhere,
+    };
+}
+
+#[cfg(test)]
+mod tests;
