@@ -18,10 +18,14 @@
 //!
 //! Not here: which endpoints are candidates, and what happens when all are ejected ([`super::picker`]).
 
+mod stamp;
+
 use std::time::Duration;
 
 use fastrand::Rng;
 use tokio::time::Instant;
+
+pub(super) use self::stamp::{Stamp, Verdict};
 
 /// The longest ejection.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -67,26 +71,6 @@ enum State {
 enum Cause {
     Dial,
     EarlyDrops,
-}
-
-/// Which pick a verdict belongs to: the epoch, and whether it is the trial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    epoch: u32,
-    trial: bool,
-}
-
-/// What a picker has to do after a verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Nothing changed.
-    Nothing,
-    /// The endpoint is out; look again at this time.
-    Out(Instant),
-    /// The endpoint is out until its trial has lasted; look again at this time.
-    Proving(Instant),
-    /// The endpoint takes sessions again.
-    Back,
 }
 
 impl Ejection {
@@ -284,21 +268,6 @@ impl Ejection {
             ..Self::new()
         };
         Verdict::Back
-    }
-}
-
-// === impl Stamp ===
-
-impl Stamp {
-    pub(super) fn to_bits(self) -> u32 {
-        self.epoch << 1 | u32::from(self.trial)
-    }
-
-    pub(super) fn from_bits(bits: u32) -> Self {
-        Self {
-            epoch: bits >> 1,
-            trial: bits & 1 == 1,
-        }
     }
 }
 

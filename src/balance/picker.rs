@@ -12,18 +12,20 @@
 //! is none: all ejected, all are candidates. Full endpoints that are not ejected are worth waiting for; the request is
 //! refused at once rather than spent on a dead one.
 
+mod entry;
+
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
-    num::NonZeroUsize,
     sync::Arc,
 };
 
-use discovery::{Endpoint, Identity, Snapshot, State};
+use discovery::{Endpoint, Identity, Snapshot};
 use fastrand::Rng;
 use slab::Slab;
 use tokio::time::Instant;
 
+use self::entry::{Entry, Place, Standing};
 use super::{
     EndpointStatus, Settings, Unavailable,
     ejection::{Ejection, Stamp, Verdict},
@@ -53,34 +55,6 @@ pub(super) struct Picker {
     pardoned: Vec<Reverse<(Instant, Slot, u32)>>,
     /// The slots of the request's tried endpoints; kept for its memory.
     tried: Vec<Slot>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    endpoint: Arc<Endpoint>,
-    sessions: usize,
-    ejection: Ejection,
-    /// Discovery lists it; if not, it is gone.
-    listed: bool,
-    /// What the picker's counts and strategies hold of it.
-    standing: Standing,
-}
-
-/// How an endpoint takes part in picks. One that is not active is neither out nor suspect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Standing {
-    active: bool,
-    out: bool,
-    suspect: bool,
-    place: Place,
-}
-
-/// Among which candidates an endpoint is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Nowhere,
-    Ready,
-    Ejected,
 }
 
 /// A successful pick: one session is counted.
@@ -324,67 +298,6 @@ impl Picker {
             self.entries.remove(slot as usize);
         }
     }
-}
-
-// === impl Entry ===
-
-impl Entry {
-    fn new(endpoint: Endpoint) -> Self {
-        Self {
-            endpoint: Arc::new(endpoint),
-            sessions: 0,
-            ejection: Ejection::new(),
-            listed: true,
-            standing: Standing::NONE,
-        }
-    }
-
-    fn standing(&self, limit: Option<NonZeroUsize>) -> Standing {
-        let active = self.listed && self.endpoint.state == State::Active;
-        let room = limit.is_none_or(|limit| self.sessions < limit.get());
-        let place = match (active && room, self.ejection.is_out()) {
-            (false, _) => Place::Nowhere,
-            (true, false) => Place::Ready,
-            (true, true) => Place::Ejected,
-        };
-        let (out, suspect) = (
-            active && self.ejection.is_out(),
-            active && self.ejection.is_suspect(),
-        );
-        Standing {
-            active,
-            out,
-            suspect,
-            place,
-        }
-    }
-
-    fn status(&self) -> EndpointStatus {
-        let state = match self.endpoint.state {
-            _ if !self.listed => "gone",
-            State::Active => "active",
-            State::Draining => "draining",
-            State::Unhealthy => "unhealthy",
-        };
-        EndpointStatus {
-            endpoint: self.endpoint.clone(),
-            state,
-            ejected_until: self.ejection.until(),
-            sessions: self.sessions,
-            failures: self.ejection.failures(),
-        }
-    }
-}
-
-// === impl Standing ===
-
-impl Standing {
-    const NONE: Self = Self {
-        active: false,
-        out: false,
-        suspect: false,
-        place: Place::Nowhere,
-    };
 }
 
 #[cfg(test)]

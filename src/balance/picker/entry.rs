@@ -1,0 +1,99 @@
+//! One endpoint in the picker's table, and how it takes part in picks.
+//!
+//! In: what discovery says of it, its sessions, its ejection. Out: its [`Standing`], from which the picker's counts and
+//! candidates follow.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use discovery::{Endpoint, State};
+
+use crate::balance::{EndpointStatus, ejection::Ejection};
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) sessions: usize,
+    pub(super) ejection: Ejection,
+    /// Discovery lists it; if not, it is gone.
+    pub(super) listed: bool,
+    /// What the picker's counts and strategies hold of it.
+    pub(super) standing: Standing,
+}
+
+/// How an endpoint takes part in picks. One that is not active is neither out nor suspect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) active: bool,
+    pub(super) out: bool,
+    pub(super) suspect: bool,
+    pub(super) place: Place,
+}
+
+/// Among which candidates an endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Nowhere,
+    Ready,
+    Ejected,
+}
+
+// === impl Entry ===
+
+impl Entry {
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint: Arc::new(endpoint),
+            sessions: 0,
+            ejection: Ejection::new(),
+            listed: true,
+            standing: Standing::NONE,
+        }
+    }
+
+    pub(super) fn standing(&self, limit: Option<NonZeroUsize>) -> Standing {
+        let active = self.listed && self.endpoint.state == State::Active;
+        let room = limit.is_none_or(|limit| self.sessions < limit.get());
+        let place = match (active && room, self.ejection.is_out()) {
+            (false, _) => Place::Nowhere,
+            (true, false) => Place::Ready,
+            (true, true) => Place::Ejected,
+        };
+        let (out, suspect) = (
+            active && self.ejection.is_out(),
+            active && self.ejection.is_suspect(),
+        );
+        Standing {
+            active,
+            out,
+            suspect,
+            place,
+        }
+    }
+
+    pub(super) fn status(&self) -> EndpointStatus {
+        let state = match self.endpoint.state {
+            _ if !self.listed => "gone",
+            State::Active => "active",
+            State::Draining => "draining",
+            State::Unhealthy => "unhealthy",
+        };
+        EndpointStatus {
+            endpoint: self.endpoint.clone(),
+            state,
+            ejected_until: self.ejection.until(),
+            sessions: self.sessions,
+            failures: self.ejection.failures(),
+        }
+    }
+}
+
+// === impl Standing ===
+
+impl Standing {
+    pub(super) const NONE: Self = Self {
+        active: false,
+        out: false,
+        suspect: false,
+        place: Place::Nowhere,
+    };
+}
