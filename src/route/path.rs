@@ -1,0 +1,77 @@
+//! Paths that every reader reads alike.
+//!
+//! A proxy and its backend that disagree on what a path names are a way around whatever the proxy demands of it. So a
+//! path is not tidied up but judged: either every reader agrees on it, and it is matched and forwarded as it came, or
+//! it is refused.
+//!
+//! Refused are: dot segments, also when a parameter follows (`..;x` is `..` for servlet containers); `%2E` anywhere;
+//! a backslash or `%5C` (a slash on Windows); `%00`; a `%` without two hexadecimal digits. `%2F` is reported, because
+//! a route may allow it: some data models have a slash inside a name.
+//! `//` and every other escape, such as `%20` or `%252F`, are kept.
+
+/// Why a path is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AmbiguousPath {
+    /// `.` or `..` as a segment, or an encoded dot.
+    #[error("the path has a dot segment or an encoded dot")]
+    Dots,
+    /// `\` or `%5C`.
+    #[error("the path has a backslash")]
+    Backslash,
+    /// NUL or `%00`.
+    #[error("the path has a NUL")]
+    Nul,
+    /// `%` without two hexadecimal digits after it.
+    #[error("the path has a malformed percent escape")]
+    Escape,
+}
+
+/// Whether a path that all readers read alike has an encoded slash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EncodedSlash {
+    Absent,
+    Present,
+}
+
+/// Refuses a path that two readers could read differently.
+pub(crate) fn judge(path: &str) -> Result<EncodedSlash, AmbiguousPath> {
+    let mut slash = EncodedSlash::Absent;
+    let mut rest = path.as_bytes();
+    // Whether only dots were seen since the last slash: a segment `.`, `..` or `..;x` is found where it ends.
+    let mut dots = Some(0_usize);
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'/' | b';' if matches!(dots, Some(1 | 2)) => return Err(AmbiguousPath::Dots),
+            b'/' => dots = Some(0),
+            b'.' => dots = dots.map(|seen| seen + 1),
+            b'\\' => return Err(AmbiguousPath::Backslash),
+            0 => return Err(AmbiguousPath::Nul),
+            b'%' => {
+                dots = None;
+                let (escape, after) = rest.split_at_checked(2).ok_or(AmbiguousPath::Escape)?;
+                rest = after;
+                match (hex(escape[0])? << 4) | hex(escape[1])? {
+                    b'.' => return Err(AmbiguousPath::Dots),
+                    b'\\' => return Err(AmbiguousPath::Backslash),
+                    0 => return Err(AmbiguousPath::Nul),
+                    b'/' => slash = EncodedSlash::Present,
+                    _ => {}
+                }
+            }
+            _ => dots = None,
+        }
+    }
+    match dots {
+        Some(1 | 2) => Err(AmbiguousPath::Dots),
+        _ => Ok(slash),
+    }
+}
+
+fn hex(digit: u8) -> Result<u8, AmbiguousPath> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+        .ok_or(AmbiguousPath::Escape)
+}
