@@ -18,13 +18,19 @@
 //! Not here: what a route demands ([`policy`](crate::policy)), and where its service's endpoints are
 //! ([`balance`](crate::balance)).
 
+mod fields;
 mod host;
 mod path;
 mod pattern;
+mod table;
+mod target;
 mod template;
 
 pub use self::{
+    fields::FieldMatch,
     path::AmbiguousPath,
-    pattern::{FieldMatch, HostPattern, PathPattern, Pattern, PatternError},
+    pattern::{HostPattern, PathPattern, Pattern, PatternError},
+    table::{Found, NoRoute, PathTooLong, Table},
+    target::{BadTarget, Target},
     template::{Template, TemplateError},
 };

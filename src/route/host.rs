@@ -26,23 +26,27 @@ pub(crate) struct BadHost;
 // === impl HostBuffer ===
 
 impl HostBuffer {
-    pub(crate) fn new() -> Self {
-        Self {
+    /// The normal form of `host`.
+    pub(crate) fn of(host: &str) -> Result<Self, BadHost> {
+        let mut buffer = Self {
             bytes: [0; LONGEST],
             used: 0,
-        }
+        };
+        buffer.fill(host)?;
+        Ok(buffer)
     }
 
-    /// Writes `host` here in its normal form and returns it.
-    pub(crate) fn normalise(&mut self, host: &str) -> Result<&str, BadHost> {
-        self.used = 0;
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.used]).expect("only whole strings are written here")
+    }
+
+    fn fill(&mut self, host: &str) -> Result<(), BadHost> {
         if let Some(literal) = host.strip_prefix('[') {
             let address: Ipv6Addr = literal
                 .strip_suffix(']')
                 .and_then(|text| text.parse().ok())
                 .ok_or(BadHost)?;
-            write!(self, "[{address}]").map_err(|_| BadHost)?;
-            return Ok(self.as_str());
+            return write!(self, "[{address}]").map_err(|_| BadHost);
         }
         let name = host.strip_suffix('.').unwrap_or(host);
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
@@ -54,11 +58,7 @@ impl HostBuffer {
         }
         self.write_str(name).map_err(|_| BadHost)?;
         self.bytes[..self.used].make_ascii_lowercase();
-        Ok(self.as_str())
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.used]).expect("only whole strings are written here")
+        Ok(())
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     fn normal(host: &str) -> Result<String, BadHost> {
-        HostBuffer::new().normalise(host).map(str::to_owned)
+        HostBuffer::of(host).map(|host| host.as_str().to_owned())
     }
 
     #[test]

@@ -75,3 +75,93 @@ fn hex(digit: u8) -> Result<u8, AmbiguousPath> {
         .and_then(|value| u8::try_from(value).ok())
         .ok_or(AmbiguousPath::Escape)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_readers_agree_on_passes_as_it_is() {
+        for path in [
+            "/",
+            "//",
+            "/a//b/",
+            "/a.b",
+            "/.well-known/x",
+            "/...",
+            "/a/..b",
+            "/a%20b",
+            "/%7Efoo",
+            "/%252e%252e/",
+            "/caf%C3%A9",
+            "/a;v=1/b",
+            "/;.",
+            "/{x}|\"^",
+            "/a:b@c",
+            "/%0A",
+            "/b\u{fc}cher",
+        ] {
+            assert_eq!(judge(path), Ok(EncodedSlash::Absent), "{path}");
+        }
+        assert_eq!(judge("/a%2fb"), Ok(EncodedSlash::Present));
+        assert_eq!(judge("/%2F"), Ok(EncodedSlash::Present));
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        use AmbiguousPath::{Backslash, Dots, Escape, Nul};
+        for (path, why) in [
+            ("/.", Dots),
+            ("/..", Dots),
+            ("/a/./b", Dots),
+            ("/a/../b", Dots),
+            ("/a/..", Dots),
+            ("/%2e/", Dots),
+            ("/%2E%2e/", Dots),
+            ("/.%2e/", Dots),
+            ("/a%2eb", Dots),
+            ("/..;/admin", Dots),
+            ("/.;x=1", Dots),
+            ("/a\\b", Backslash),
+            ("/..\\x", Backslash),
+            ("/%5cx", Backslash),
+            ("/a%5C", Backslash),
+            ("/a%00", Nul),
+            ("/\0", Nul),
+            ("/%", Escape),
+            ("/%2", Escape),
+            ("/%2/", Escape),
+            ("/%zz", Escape),
+            ("/%u002e", Escape),
+            ("/%+1", Escape),
+            ("/%2F%2", Escape),
+        ] {
+            assert_eq!(judge(path), Err(why), "{path}");
+        }
+    }
+
+    /// The rule in its plainest form: decode, look at each segment.
+    fn refused(path: &str) -> bool {
+        let lower = path.to_ascii_lowercase();
+        let two_hex = |text: &str| text.len() >= 2 && text.bytes().take(2).all(|b| b.is_ascii_hexdigit());
+        lower.split('%').skip(1).any(|after| !two_hex(after))
+            || ["%2e", "%5c", "%00", "\\", "\0"]
+                .iter()
+                .any(|bad| lower.contains(bad))
+            || path
+                .split('/')
+                .any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
+    }
+
+    proptest! {
+        #[test]
+        fn the_one_pass_agrees_with_the_plain_rule(path in "(/|\\.|\\.|;|%2e|%2F|%5C|%00|%|2|e|x|\\\\){0,12}") {
+            prop_assert_eq!(judge(&path).is_err(), refused(&path));
+            if let Ok(slash) = judge(&path) {
+                prop_assert_eq!(slash == EncodedSlash::Present, path.contains("%2F"));
+            }
+        }
+    }
+}

@@ -15,11 +15,15 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use http::{HeaderName, HeaderValue};
+use super::FieldMatch;
 
-use super::{
-    host::HostBuffer,
-    path::{self, EncodedSlash},
+mod host;
+mod path;
+
+pub use self::{host::HostPattern, path::PathPattern};
+pub(in crate::route) use self::{
+    host::Hosts,
+    path::{LONGEST, Segment, literal},
 };
 
 /// What a route matches: all of it must.
@@ -32,48 +36,6 @@ pub struct Pattern {
     pub(crate) headers: Vec<FieldMatch>,
     pub(crate) query: Vec<FieldMatch>,
     pub(crate) allow_encoded_slash: bool,
-}
-
-/// The hosts of a route: a name, `*.suffix` for one or more labels before it, or `*` for any.
-#[derive(Clone, Debug)]
-pub struct HostPattern {
-    text: Box<str>,
-    hosts: Hosts,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Hosts {
-    Any,
-    /// Without the `*.` before it.
-    Below(Box<str>),
-    Exact(Box<str>),
-}
-
-/// The paths of a route: literal segments, `{param}` for one segment that is not empty, and as the last segment
-/// `{*rest}` for whatever follows.
-///
-/// `/ws/{*rest}` matches `/ws/a/b` and `/ws/`, and `/ws` too: a hub and what is below it are one route, and no stricter
-/// route is left by leaving out a slash. Other than that a slash more or less is another path.
-#[derive(Clone, Debug)]
-pub struct PathPattern {
-    text: Box<str>,
-    segments: Box<[Segment]>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Segment {
-    Literal(Box<str>),
-    Param(Box<str>),
-    Rest(Box<str>),
-}
-
-/// A header field or a query parameter that must be there, or must have a value.
-///
-/// Where a name occurs several times, one of them must match.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FieldMatch {
-    pub(crate) name: Box<str>,
-    pub(crate) value: Option<Box<str>>,
 }
 
 /// Why a pattern cannot be used, and what to write instead.
@@ -115,11 +77,6 @@ pub enum PatternError {
     Field(String, &'static str),
 }
 
-/// Bytes of a pattern or template. It bounds the depth of a table, which is walked recursively.
-pub(super) const LONGEST: usize = 2048;
-
-// === impl Pattern ===
-
 impl Pattern {
     /// A pattern of the given parts. `allow_encoded_slash` lets it match paths with `%2F`.
     pub fn new(
@@ -153,6 +110,17 @@ impl Pattern {
         &self.path
     }
 
+    /// What decides between patterns of the same host and path: the greater is the more specific.
+    pub(crate) fn rank(&self) -> impl Ord + use<> {
+        let valued = |fields: &[FieldMatch]| fields.iter().filter(|field| field.has_value()).count();
+        (
+            self.headers.len(),
+            valued(&self.headers),
+            self.query.len(),
+            valued(&self.query),
+        )
+    }
+
     fn identity(&self) -> (&HostPattern, &PathPattern, &[FieldMatch], &[FieldMatch]) {
         (&self.host, &self.path, &self.headers, &self.query)
     }
@@ -181,247 +149,6 @@ impl fmt::Display for Pattern {
         self.query
             .iter()
             .try_for_each(|field| write!(f, " query {field}"))
-    }
-}
-
-// === impl HostPattern ===
-
-impl HostPattern {
-    /// Every host, and requests without one.
-    pub fn any() -> Self {
-        Self {
-            text: "*".into(),
-            hosts: Hosts::Any,
-        }
-    }
-
-    /// Reads `chat.example.com`, `*.example.com`, `[::1]` or `*`.
-    pub fn parse(text: &str) -> Result<Self, PatternError> {
-        if text == "*" {
-            return Ok(Self::any());
-        }
-        let (wildcard, name) = match text.strip_prefix("*.") {
-            Some(suffix) => (true, suffix),
-            None => (false, text),
-        };
-        let mut buffer = HostBuffer::new();
-        let Ok(host) = buffer.normalise(name) else {
-            return Err(match text.rsplit_once(':') {
-                Some((host, port)) if is_port(port) && Self::parse(host).is_ok() => {
-                    PatternError::Port(host.to_owned())
-                }
-                _ => PatternError::Host(text.to_owned()),
-            });
-        };
-        let hosts = match wildcard {
-            true if host.starts_with('[') => return Err(PatternError::Host(text.to_owned())),
-            true => Hosts::Below(host.into()),
-            false => Hosts::Exact(host.into()),
-        };
-        Ok(Self {
-            text: text.into(),
-            hosts,
-        })
-    }
-
-    pub(crate) fn hosts(&self) -> &Hosts {
-        &self.hosts
-    }
-}
-
-impl PartialEq for HostPattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.hosts == other.hosts
-    }
-}
-
-impl Eq for HostPattern {}
-
-impl Hash for HostPattern {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.hosts.hash(state);
-    }
-}
-
-impl fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-// === impl PathPattern ===
-
-impl PathPattern {
-    /// Reads `/chat`, `/rooms/{room}/ws` or `/gateway/{*rest}`.
-    pub fn parse(text: &str) -> Result<Self, PatternError> {
-        if text.len() > LONGEST {
-            return Err(PatternError::Long);
-        }
-        let Some(path) = text.strip_prefix('/') else {
-            return Err(PatternError::Slash(format!("/{text}")));
-        };
-        let segments: Box<[Segment]> = path.split('/').map(Segment::parse).collect::<Result<_, _>>()?;
-        for (at, segment) in segments.iter().enumerate() {
-            let Some(name) = segment.name() else { continue };
-            if matches!(segment, Segment::Rest(_)) && at + 1 < segments.len() {
-                return Err(PatternError::RestNotLast(name.to_owned()));
-            }
-            if segments[..at].iter().any(|earlier| earlier.name() == Some(name)) {
-                return Err(PatternError::Repeated(name.to_owned()));
-            }
-        }
-        Ok(Self {
-            text: text.into(),
-            segments,
-        })
-    }
-
-    /// The names of its parameters, from the left.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.segments.iter().filter_map(Segment::name)
-    }
-
-    pub(crate) fn segments(&self) -> &[Segment] {
-        &self.segments
-    }
-}
-
-impl PartialEq for PathPattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.segments == other.segments
-    }
-}
-
-impl Eq for PathPattern {}
-
-impl Hash for PathPattern {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.segments.hash(state);
-    }
-}
-
-impl fmt::Display for PathPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-// === impl Segment ===
-
-impl Segment {
-    fn parse(text: &str) -> Result<Self, PatternError> {
-        if !text.contains(['{', '}']) {
-            return literal(text).map(|()| Self::Literal(text.into()));
-        }
-        let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
-        let Some(inner) = inner.filter(|inner| !inner.contains(['{', '}'])) else {
-            return Err(PatternError::Braces(text.to_owned()));
-        };
-        let (name, rest) = match inner.strip_prefix('*') {
-            Some(name) => (name, true),
-            None => (inner, false),
-        };
-        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            return Err(PatternError::Name(text.to_owned()));
-        }
-        Ok(if rest {
-            Self::Rest(name.into())
-        } else {
-            Self::Param(name.into())
-        })
-    }
-
-    fn name(&self) -> Option<&str> {
-        match self {
-            Self::Literal(_) => None,
-            Self::Param(name) | Self::Rest(name) => Some(name),
-        }
-    }
-
-    /// What takes part in equality: everything but a parameter's name.
-    fn shape(&self) -> (u8, &str) {
-        match self {
-            Self::Literal(text) => (0, text),
-            Self::Param(_) => (1, ""),
-            Self::Rest(_) => (2, ""),
-        }
-    }
-}
-
-impl PartialEq for Segment {
-    fn eq(&self, other: &Self) -> bool {
-        self.shape() == other.shape()
-    }
-}
-
-impl Eq for Segment {}
-
-impl Hash for Segment {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.shape().hash(state);
-    }
-}
-
-// === impl FieldMatch ===
-
-impl FieldMatch {
-    /// A header field: its name in any case, and the whole of its value if it must have one.
-    pub fn header(name: &str, value: Option<&str>) -> Result<Self, PatternError> {
-        let field =
-            HeaderName::try_from(name).map_err(|_| PatternError::Field(name.to_owned(), "header name"))?;
-        if let Some(value) = value {
-            // What a parser strips from around a value can never be matched.
-            let trimmed = value.trim_matches([' ', '\t']) == value;
-            if !trimmed || HeaderValue::from_str(value).is_err() {
-                return Err(PatternError::Field(value.to_owned(), "header value"));
-            }
-        }
-        Ok(Self {
-            name: field.as_str().into(),
-            value: value.map(Into::into),
-        })
-    }
-
-    /// A query parameter, name and value as they are after percent-decoding.
-    pub fn query(name: &str, value: Option<&str>) -> Result<Self, PatternError> {
-        if name.is_empty() {
-            return Err(PatternError::Field(name.to_owned(), "query parameter"));
-        }
-        Ok(Self {
-            name: name.into(),
-            value: value.map(Into::into),
-        })
-    }
-}
-
-impl fmt::Display for FieldMatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.value {
-            Some(value) => write!(f, "{}={value}", self.name),
-            None => f.write_str(&self.name),
-        }
-    }
-}
-
-fn is_port(text: &str) -> bool {
-    text.parse::<u16>().is_ok()
-}
-
-/// Refuses a literal segment that would never be reached, so that the mistake is found when the file is read.
-pub(super) fn literal(text: &str) -> Result<(), PatternError> {
-    let refuse = |why| Err(PatternError::Literal(text.to_owned(), why));
-    if !text.is_ascii() {
-        return refuse("write the percent escapes that clients send");
-    }
-    // RFC 3986 3.3: pchar
-    let pchar = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&b);
-    if !text.bytes().all(pchar) {
-        return refuse("such a character is never part of a path");
-    }
-    match path::judge(text) {
-        Ok(EncodedSlash::Absent) => Ok(()),
-        Ok(EncodedSlash::Present) => refuse("only a parameter can hold an encoded slash"),
-        Err(_) => refuse("such a path is refused, because it can be read in two ways"),
     }
 }
 
