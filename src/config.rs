@@ -1,7 +1,33 @@
-//! The checked configuration: what the rest of Longhaul may rely on.
+//! The config file: its format, and what the rest of Longhaul may rely on once it was read.
 //!
-//! In: the text of a config file. Out: a [`Config`] in which every value is in range, every name that is referred to
-//! exists and every template fits its pattern; or the complete list of problems, each with its place in the file.
+//! In: YAML text (JSON is a subset of it). Out: a [`Config`] in which every value is in range, every name that is
+//! referred to exists and every template fits its pattern; or [`Problems`], all of them, each with its place in the file.
+//! The types below are the reference of the format: each field begins with its key, and with the default if it has one.
+//!
+//! ```yaml
+//! listeners: [{ address: 127.0.0.1:8080 }]
+//! services:
+//!   chat: { discovery: { static: [127.0.0.1:9001, 127.0.0.1:9002] } }
+//! routes:
+//!   - { match: { path: "/chat/{*rest}" }, service: chat }
+//! ```
+//!
+//! Durations are written `30s` or `1h 30m`, sizes `16KiB` or in bytes. A relative file name is relative to the config
+//! file. Unknown keys are problems. [`schema`] describes every key to an editor.
+//!
+//! Not here: the files that a config names are read by whoever needs them.
+
+mod check;
+mod group;
+mod leaf;
+mod problem;
+mod read;
+mod schema;
+mod section;
+mod shape;
+mod suggest;
+mod tree;
+mod units;
 
 use std::{
     collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration,
@@ -10,204 +36,218 @@ use std::{
 use discovery::Endpoint;
 use ipnet::IpNet;
 
+pub use self::{
+    problem::{Problem, Problems},
+    read::{load, parse},
+    schema::schema,
+};
 use crate::route::{Pattern, Template};
 
 /// A whole configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Worker threads; `None` is one per core.
+    /// `workers: 0`: worker threads; 0, here `None`, is one per core.
     pub workers: Option<NonZeroUsize>,
-    /// What is written to the log.
+    /// `log:` what is written to the log.
     pub log: Log,
-    /// What one process accepts.
+    /// `limits:` what one process accepts.
     pub limits: Limits,
-    /// Where clients connect; at least one.
+    /// `listeners:` where clients connect; at least one, and no two on one address.
     pub listeners: Vec<Listener>,
-    /// Where operators connect; `None` opens no admin address.
+    /// `admin:` where operators connect; absent opens no admin address.
     pub admin: Option<Admin>,
-    /// Services by name.
+    /// `services:` by name: letters, digits, `-`, `_` and `.`.
     pub services: BTreeMap<Arc<str>, Arc<Service>>,
-    /// Routes in the order of the file.
+    /// `routes:` in the order of the file, which decides only between equally specific ones; at least one, and no two
+    /// that match the same requests.
     pub routes: Vec<Arc<Route>>,
-    /// How the process ends.
+    /// `shutdown:` how the process ends.
     pub shutdown: Shutdown,
 }
 
 /// What is written to the log.
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// Lines below this level are not written.
+    /// `level: info`, or `error`, `warn`, `debug`, `trace`: lines below it are not written.
     pub level: tracing::Level,
-    /// Whether each session writes a line when it opens and one when it ends.
+    /// `sessions: true`: each session writes a line when it opens and one when it ends.
     pub sessions: bool,
 }
 
 /// What one process accepts.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Client connections at once; `None` derives it from the file-descriptor limit.
+    /// `connections: auto`, or a number of client connections at once; `auto`, here `None`, derives it from the
+    /// file-descriptor limit.
     pub connections: Option<NonZeroUsize>,
-    /// Bytes of one request head (8 KiB at least).
+    /// `request_head: 16KiB`: bytes of one request head, 8 KiB to 1 MiB.
     pub request_head: usize,
-    /// Fields of one request head.
+    /// `request_headers: 100`: fields of one request head.
     pub request_headers: usize,
-    /// From accept to the end of the request head, all included.
+    /// `request_deadline: 10s`: from accept to the end of the request head, all included.
     pub request_deadline: Duration,
 }
 
 /// A socket that accepts clients.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// The address it binds; port 0 lets the kernel choose.
+    /// `address: ip:port`; port 0 lets the kernel choose.
     pub address: SocketAddr,
-    /// Peers whose forwarded headers are believed.
+    /// `trusted_proxies: []`: peers whose forwarded headers are believed, as networks (`10.0.0.0/8`) or single addresses.
     pub trusted_proxies: Vec<IpNet>,
 }
 
 /// The admin address.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    /// The address it binds.
+    /// `address: ip:port`.
     pub address: SocketAddr,
-    /// The file that holds the bearer token of changing requests.
+    /// `token_file:` the file that holds the bearer token of changing requests. It is not read here.
     pub token_file: Option<PathBuf>,
 }
 
 /// A named set of endpoints and how sessions are spread over it.
 #[derive(Clone, Debug)]
 pub struct Service {
-    /// Its name in the file.
+    /// The key that it stands under.
     pub name: Arc<str>,
-    /// Where its endpoints come from.
+    /// `discovery:` where its endpoints come from: one source, or a list of sources that is merged.
     pub discovery: Vec<Discovery>,
-    /// Readiness waits for its first endpoints.
+    /// `required: true`: readiness waits for its first endpoints.
     pub required: bool,
-    /// How endpoints are picked.
+    /// `empty_hold: 30s`: how long an unexplained empty answer of its registry is not believed.
+    pub empty_hold: Duration,
+    /// `balance: least-connection`: how endpoints are picked.
     pub balance: Strategy,
-    /// Sessions that one endpoint may hold; `None` is no limit.
+    /// `max_sessions_per_endpoint: 0`; 0, here `None`, is no limit.
     pub max_sessions_per_endpoint: Option<NonZeroUsize>,
-    /// The time one TCP connect may take.
+    /// `connect_timeout: 1s`: the time one TCP connect may take.
     pub connect_timeout: Duration,
-    /// The time from the dial to the backend's answer, over all tries.
+    /// `handshake_timeout: 5s`: the time from the dial to the backend's answer, over all tries.
     pub handshake_timeout: Duration,
-    /// When another endpoint is tried.
+    /// `retry:` when another endpoint is tried.
     pub retry: Retry,
-    /// What happens to sessions whose endpoint or route is going away.
+    /// `drain:` what happens to sessions whose endpoint or route is going away.
     pub drain: Drain,
 }
 
 /// One discovery source of a service.
 #[derive(Clone, Debug)]
 pub enum Discovery {
-    /// A list in the file.
+    /// `static:` a list of `ip:port`, or of `{ address: ip:port, weight: 1 }` with weights up to 65,535; no address twice.
     Static(Vec<Endpoint>),
 }
 
 /// How an endpoint is picked for a new session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
-    /// In turn, by weight, interleaved smoothly.
+    /// `round-robin`: in turn, by weight, interleaved smoothly.
     RoundRobin,
-    /// The fewest sessions for its weight.
+    /// `least-connection`: the fewest sessions for its weight.
     LeastConnection,
-    /// The better of two at random.
+    /// `power-of-two`: the better of two at random.
     PowerOfTwo,
 }
 
 /// When another endpoint is tried before the 101.
 #[derive(Clone, Copy, Debug)]
 pub struct Retry {
-    /// Endpoints tried in all, the first included.
+    /// `attempts: 3`: endpoints tried in all, the first included; 20 at most.
     pub attempts: usize,
-    /// After a refused, unreachable or timed-out connect.
+    /// `on: [connect, ..]`: after a refused, unreachable or timed-out connect.
     pub on_connect: bool,
-    /// After a handshake timeout, or a connection that ended before any answer.
+    /// `on: [timeout, ..]`: after a handshake timeout, or a connection that ended before any answer. `on` has both
+    /// unless it is written.
     pub on_timeout: bool,
 }
 
 /// What happens to the sessions of an endpoint that leaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Drain {
-    /// Keep them, or close them at a pace.
+    /// `mode: keep`: keep them, or close them at a pace.
     pub mode: DrainMode,
-    /// The time over which Closes are spread.
+    /// `window: 30s`: the time over which Closes are spread; not longer than `deadline`.
     pub window: Duration,
-    /// From the start of the drain: what is left is cut.
+    /// `deadline: 10m`, from the start of the drain: what is left is cut.
     pub deadline: Duration,
-    /// The code of the Closes.
+    /// `close_code: 1001`: the code of the Closes, one that RFC 6455 allows to be sent.
     pub close_code: u16,
 }
 
 /// Keep the sessions of a leaving endpoint, or close them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DrainMode {
-    /// They stay until they end.
+    /// `keep`: they stay until they end.
     Keep,
-    /// They are closed at a pace.
+    /// `close`: they are closed at a pace.
     Close,
 }
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Shutdown {
-    /// Not ready, but still accepting.
+    /// `delay: 0s`: not ready, but still accepting.
     pub delay: Duration,
-    /// The time over which Closes are spread, from the end of `delay`.
+    /// `window: 20s`, from the end of `delay`: the time over which Closes are spread; not longer than `deadline`.
     pub window: Duration,
-    /// From the same moment: what is left is cut.
+    /// `deadline: 30s`, from the same moment: what is left is cut.
     pub deadline: Duration,
 }
 
 /// Which requests go to which service, and how.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Its name in logs and metrics: host and path as written.
+    /// Its name in logs and metrics: its match as written, so no two routes share one.
     pub name: Arc<str>,
-    /// What it matches.
+    /// `match:` `host` (absent: any), `path` (absent: any), `headers` and `query` (name: value, or `"*"` for any value);
+    /// and `allow_encoded_slash: false`, a key of the route.
     pub pattern: Pattern,
-    /// The service it binds to.
+    /// `service:` the name of the service it binds to.
     pub service: Arc<str>,
-    /// The path sent to the backend; `None` sends the client's own.
+    /// `rewrite:` the path sent to the backend, with the parameters of `match.path`; absent sends the client's own.
     pub rewrite: Option<Template>,
-    /// The Host sent to the backend.
+    /// `host: preserve`: the Host sent to the backend.
     pub host: HostRewrite,
-    /// Which forwarded headers are set.
+    /// `forwarded: x-forwarded`: which headers tell the backend about the client.
     pub forwarded: Forwarded,
-    /// Bounds of its sessions.
+    /// `session:` bounds of its sessions.
     pub session: SessionLimits,
 }
 
 /// The Host sent to the backend.
 #[derive(Clone, Debug)]
 pub enum HostRewrite {
-    /// The client's own.
+    /// `preserve`: the client's own.
     Preserve,
-    /// A fixed name.
+    /// Anything else: this name, with a port if there is one.
     Set(http::HeaderValue),
 }
 
 /// Which headers tell the backend about the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forwarded {
-    /// `X-Forwarded-For`, `-Host`, `-Proto`, `-Port`.
+    /// `x-forwarded`: `X-Forwarded-For`, `-Host`, `-Proto`, `-Port`.
     XForwarded,
-    /// `Forwarded` (RFC 7239).
+    /// `forwarded`: `Forwarded` (RFC 7239).
     Forwarded,
-    /// Both.
+    /// `both`.
     Both,
-    /// Neither; those of a trusted proxy are dropped too.
+    /// `none`: neither; those of a trusted proxy are dropped too.
     None,
 }
 
 /// Bounds of a route's sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLimits {
-    /// No byte in either direction for so long ends the session.
+    /// `idle_timeout: 1h`: no byte in either direction for so long ends the session.
     pub idle_timeout: Duration,
-    /// A session ends at this age, or up to a tenth earlier.
+    /// `max_lifetime:` a session ends at this age, or up to a tenth earlier; absent: never.
     pub max_lifetime: Option<Duration>,
-    /// A Ping to both peers after so long.
+    /// `ping_interval:` a Ping to both peers after so long; absent: none.
     pub ping_interval: Option<Duration>,
-    /// A Ping must be answered within this.
+    /// `ping_timeout: 20s`: a Ping must be answered within this; only with `ping_interval`.
     pub ping_timeout: Duration,
 }
+
+#[cfg(test)]
+mod tests;

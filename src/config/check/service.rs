@@ -1,0 +1,246 @@
+//! A service: where its endpoints come from, how they are picked, and what it takes to give up on one.
+
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+    time::Duration,
+};
+
+use discovery::Endpoint;
+use serde_json::json;
+
+use super::{address, process::refuse_long_window};
+use crate::config::{
+    Discovery, Drain, DrainMode, Retry, Service, Strategy,
+    group::{Each, OneOrEach, WordOr, refuse_twins},
+    leaf::{self, Leaf, Wrong},
+    section::{Object, Section},
+    shape::{Located, Shape},
+    tree::Kind,
+};
+
+/// A name that needs no escaping in a path, a label or a log line.
+pub(super) fn name(text: &str) -> Result<Arc<str>, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || text.len() > MAX_NAME || !text.chars().all(plain) || text.starts_with('.') {
+        return Err(format!(
+            "does not fit; write 1 to {MAX_NAME} letters, digits, `-`, `_` or `.`"
+        ));
+    }
+    Ok(text.into())
+}
+
+/// A service without its name, which is the key that it stands under.
+pub(super) fn service(service: &mut Section<'_>) -> Option<Service> {
+    service.not_yet(&["affinity", "tls"]);
+    let discovery = "Where its endpoints come from: one source, or a list that is merged.";
+    let discovery = service.required("discovery", discovery, &sources());
+    let required = "Whether readiness waits for its first endpoints.";
+    let required = service.or("required", required, &leaf::flag(), REQUIRED);
+    let hold = "How long an unexplained empty answer of its registry is not believed.";
+    let empty_hold = service.or(
+        "empty_hold",
+        hold,
+        &leaf::duration(Duration::ZERO..=MAX_WAIT),
+        EMPTY_HOLD,
+    );
+    let balance = "How an endpoint is picked for a new session.";
+    let balance = service.or("balance", balance, &leaf::choice(STRATEGIES), BALANCE);
+    let most = "Sessions that one endpoint may hold; 0 is no limit.";
+    let most = service.or(
+        "max_sessions_per_endpoint",
+        most,
+        &leaf::whole(0..=MAX_SESSIONS),
+        SESSIONS,
+    );
+    let wait = leaf::duration(MIN_WAIT..=MAX_WAIT);
+    let connect = "The time one TCP connect may take.";
+    let connect_timeout = service.or("connect_timeout", connect, &wait, CONNECT);
+    let handshake = "The time from the dial to the backend's answer, over all tries.";
+    let handshake_timeout = service.or("handshake_timeout", handshake, &wait, HANDSHAKE);
+    let retry = "When another endpoint is tried; only before the client was answered.";
+    let retry = service.section("retry", retry, "`{ attempts: 3 }`", self::retry);
+    let drain = "What happens to the sessions of an endpoint that leaves.";
+    let drain = service.section("drain", drain, "`{ mode: close }`", self::drain);
+    Some(Service {
+        name: "".into(),
+        discovery: discovery?.into_iter().map(|source| source.value).collect(),
+        required,
+        empty_hold,
+        balance,
+        max_sessions_per_endpoint: NonZeroUsize::new(most),
+        connect_timeout,
+        handshake_timeout,
+        retry,
+        drain,
+    })
+}
+
+fn sources() -> impl Shape<Value = Vec<Located<Discovery>>> {
+    let wants = "a source such as `{ static: [127.0.0.1:9001] }`";
+    OneOrEach(Each {
+        item: Object::new(wants, source),
+        some: true,
+        wants,
+    })
+}
+
+fn source(source: &mut Section<'_>) -> Option<Discovery> {
+    source.not_yet(&["consul", "kubernetes", "dns", "file"]);
+    let list = Each {
+        item: WordOr {
+            word: address::to_dial(Endpoint::at),
+            other: Object::new("`{ address: 127.0.0.1:9001, weight: 2 }`", endpoint),
+        },
+        some: false,
+        wants: "a list such as `[127.0.0.1:9001]`",
+    };
+    let endpoints = source.optional("static", "A list in this file.", &list);
+    if source.is_empty() {
+        source.refuse("static", format!("is missing; write {}", list.wants()));
+    }
+    // Another key in its place is noted as one that is unknown, or not in this version.
+    let endpoints = endpoints?;
+    // One endpoint in two spellings would count its sessions twice.
+    refuse_twins(source, &endpoints, "is the same endpoint as", |endpoint| {
+        SocketAddr::new(endpoint.address.ip().to_canonical(), endpoint.address.port())
+    });
+    Some(Discovery::Static(
+        endpoints.into_iter().map(|endpoint| endpoint.value).collect(),
+    ))
+}
+
+fn endpoint(endpoint: &mut Section<'_>) -> Option<Endpoint> {
+    let address = endpoint.required("address", "Where it is dialled.", &address::to_dial(Endpoint::at));
+    let doc = "Its share of sessions against the others'.";
+    let weight = endpoint.or("weight", doc, &leaf::whole(1..=MAX_WEIGHT), WEIGHT);
+    let weight = u32::try_from(weight).ok().and_then(NonZeroU32::new)?;
+    Some(Endpoint { weight, ..address? })
+}
+
+fn retry(retry: &mut Section<'_>) -> Option<Retry> {
+    let attempts = "Endpoints tried in all, the first included.";
+    let attempts = retry.or("attempts", attempts, &leaf::whole(1..=MAX_ATTEMPTS), ATTEMPTS);
+    let on =
+        "After what: a failed connect; a handshake timeout or a connection that ended before any answer.";
+    let causes = Each {
+        item: leaf::choice(CAUSES),
+        some: false,
+        wants: "a list such as `[connect, timeout]`",
+    };
+    let on = retry.or("on", on, &causes, RETRY_ON);
+    refuse_twins(retry, &on, "is the same as", |cause| *cause);
+    let has = |cause| on.iter().any(|named| named.value == cause);
+    Some(Retry {
+        attempts,
+        on_connect: has(Cause::Connect),
+        on_timeout: has(Cause::Timeout),
+    })
+}
+
+fn drain(drain: &mut Section<'_>) -> Option<Drain> {
+    let mode = drain.or(
+        "mode",
+        "Keep them until they end, or close them at a pace.",
+        &leaf::choice(MODES),
+        MODE,
+    );
+    let window = "Closes are spread over it, from the start of the drain.";
+    let window = drain.or(
+        "window",
+        window,
+        &leaf::duration(Duration::ZERO..=MAX_DRAIN),
+        WINDOW,
+    );
+    let deadline = "From the start of the drain: what is left is cut.";
+    let deadline = drain.or(
+        "deadline",
+        deadline,
+        &leaf::duration(Duration::ZERO..=MAX_DRAIN),
+        DEADLINE,
+    );
+    let close_code = drain.or("close_code", "The code of the Closes.", &close_code(), CLOSE_CODE);
+    refuse_long_window(drain, window, deadline);
+    Some(Drain {
+        mode,
+        window,
+        deadline,
+        close_code,
+    })
+}
+
+/// RFC 6455, 7.4: 1004 is reserved, 1005, 1006 and 1015 never travel, 1016 to 2999 belong to later revisions.
+fn close_code() -> impl Shape<Value = u16> {
+    let schema = json!({ "type": "integer", "anyOf": [
+        { "enum": [1000, 1001, 1002, 1003] },
+        { "minimum": 1007, "maximum": 1014 },
+        { "minimum": 3000, "maximum": 4999 },
+    ] });
+    Leaf::new("a close code such as `1001`", schema, |scalar| {
+        if scalar.kind() != Kind::Number {
+            return Err(Wrong::Type);
+        }
+        match scalar.text.parse() {
+            Ok(code @ (1000..=1003 | 1007..=1014 | 3000..=4999)) => Ok(code),
+            _ => Err(Wrong::value(
+                "may not be sent; write 1001 or 1012, or one of your own from 4000 to 4999",
+            )),
+        }
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Cause {
+    Connect,
+    Timeout,
+}
+
+const STRATEGIES: &[(&str, Strategy)] = &[
+    ("round-robin", Strategy::RoundRobin),
+    ("least-connection", Strategy::LeastConnection),
+    ("power-of-two", Strategy::PowerOfTwo),
+];
+const CAUSES: &[(&str, Cause)] = &[("connect", Cause::Connect), ("timeout", Cause::Timeout)];
+const MODES: &[(&str, DrainMode)] = &[("keep", DrainMode::Keep), ("close", DrainMode::Close)];
+
+/// A longer name would not be told apart in a table or a log line.
+const MAX_NAME: usize = 128;
+/// A router that is ready before it can route answers 503 to whoever believed it.
+const REQUIRED: &str = "true";
+/// Registries answer "none" for some seconds when they restart or elect a leader.
+const EMPTY_HOLD: &str = "30s";
+/// Sessions last for hours: what counts is how many an endpoint holds, not how many it was sent.
+const BALANCE: &str = "least-connection";
+/// Only the operator knows what a backend can hold.
+const SESSIONS: &str = "0";
+/// Beyond what one backend has ports for, even on many addresses.
+const MAX_SESSIONS: usize = 10_000_000;
+/// One lost SYN is repeated after a second; a second try elsewhere is faster than a second SYN.
+const CONNECT: &str = "1s";
+/// A client gives up after 10 to 20 s; three tries and a slow backend's authentication fit in half of that.
+const HANDSHAKE: &str = "5s";
+/// The clock's granularity, with room for one round trip.
+const MIN_WAIT: Duration = Duration::from_millis(1);
+/// Who waits longer has a unit wrong.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
+/// What each endpoint has that says nothing.
+const WEIGHT: &str = "1";
+/// What registries allow; sums of 10,000 of them fit in 32 bits.
+const MAX_WEIGHT: usize = 65_535;
+/// One more than the number of endpoints that are commonly down at once.
+const ATTEMPTS: &str = "3";
+/// More tries than this are an attack on the own backends.
+const MAX_ATTEMPTS: usize = 20;
+/// In both the backend has answered nothing, so nothing is done twice that it has confirmed.
+const RETRY_ON: &str = "[connect, timeout]";
+/// No session is cut because of something that its user cannot see.
+const MODE: &str = "keep";
+/// Reconnects of a whole endpoint within a second are a storm; over half a minute they are load.
+const WINDOW: &str = "30s";
+/// A backend that is asked to leave has a reason; ten minutes let a call or a game come to its end.
+const DEADLINE: &str = "10m";
+/// A drain may take as long as the longest session, but not for ever.
+const MAX_DRAIN: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Going away. Some clients abort on 1012 to 1014.
+const CLOSE_CODE: &str = "1001";

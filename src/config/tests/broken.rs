@@ -1,0 +1,428 @@
+//! Files with mistakes, and what is said of each. A reload meets such files while sessions are running.
+
+use super::*;
+
+#[test]
+fn five_mistakes_of_five_kinds_are_reported_at_once_in_the_order_of_the_file() {
+    let text = r#"
+listeners:
+  - address: 127.0.0.1:8080
+services:
+  chat:
+    discovery: { static: [127.0.0.1:9001] }
+    balanse: round-robin
+    connect_timeout: 5
+    drain: { close_code: 1006 }
+routes:
+  - match: { path: "/chat" }
+    service: chta
+  - service: chat
+"#;
+    assert_eq!(
+        problems(text).lines().collect::<Vec<_>>(),
+        [
+            "router.yaml:7:5: services.chat.balanse: unknown key; did you mean `balance`?",
+            "router.yaml:8:22: services.chat.connect_timeout: `5` has no unit; write `5s` for seconds or `5ms` for \
+             milliseconds",
+            "router.yaml:9:26: services.chat.drain.close_code: `1006` may not be sent; write 1001 or 1012, or one of \
+             your own from 4000 to 4999",
+            "router.yaml:12:14: routes[0].service: no service is named `chta`; did you mean `chat`?",
+            "router.yaml:13:5: routes[1].match: is missing; write `{ host: chat.example.com, path: /chat }`",
+        ]
+    );
+}
+
+/// A good file, one line of which each row replaces.
+const GOOD: &str = r#"listeners:
+  - address: 127.0.0.1:8080
+admin: { address: 127.0.0.1:9901 }
+services:
+  chat:
+    discovery: { static: [127.0.0.1:9001] }
+    retry: { attempts: 3 }
+    drain: { window: 30s }
+  spare: { discovery: { static: [] } }
+routes:
+  - match: { path: "/chat/{room}" }
+    service: chat
+    rewrite: "/{room}"
+    session: { idle_timeout: 1h }
+shutdown: { window: 20s }
+limits: { request_head: 16KiB }
+"#;
+
+/// (line that is replaced, its new text, line and field of the only problem, what is said)
+type Row = (usize, &'static str, usize, &'static str, &'static str);
+
+const ROWS: &[Row] = &[
+    (
+        1,
+        "listenres:",
+        1,
+        "listeners",
+        "is missing; write a list with at least one",
+    ),
+    (
+        2,
+        "  - {}",
+        2,
+        "listeners[0].address",
+        "is missing; write `ip:port`",
+    ),
+    (
+        2,
+        "  - address: localhost:8080",
+        2,
+        "listeners[0].address",
+        "is a host name; write ip:port",
+    ),
+    (
+        2,
+        "  - address: 127.0.0.1",
+        2,
+        "listeners[0].address",
+        "has no port; write `127.0.0.1:9001`",
+    ),
+    (
+        2,
+        "  - address: 8080",
+        2,
+        "listeners[0].address",
+        "is a number; write `ip:port`",
+    ),
+    (
+        2,
+        "  - address: 127.0.0.1:8080\n  - address: 0.0.0.0:8080",
+        3,
+        "listeners[1]",
+        "is taken by listeners[0] in line 2",
+    ),
+    (
+        2,
+        "  - { address: '[::]:80', trusted_proxies: [10.1.0.0/8] }",
+        2,
+        "listeners[0].trusted_proxies[0]",
+        "write `10.0.0.0/8`",
+    ),
+    (
+        2,
+        "  - { address: '[::]:80', tls: {} }",
+        2,
+        "listeners[0].tls",
+        "is not in this version",
+    ),
+    (
+        3,
+        "admin: { address: 127.0.0.1:8080 }",
+        3,
+        "admin",
+        "is taken by listeners[0] in line 2",
+    ),
+    (3, "admin:", 3, "admin", "has no value"),
+    (
+        3,
+        "admin: { address: 127.0.0.1:9901 }\nadmin: {}",
+        4,
+        "admin",
+        "repeats the key `admin` of line 3",
+    ),
+    (
+        3,
+        "providers: { consul: {} }",
+        3,
+        "providers",
+        "is not in this version",
+    ),
+    (3, "workers: two", 3, "workers", "is text; write a whole number"),
+    (
+        3,
+        "workers: -1",
+        3,
+        "workers",
+        "out of range; write a whole number from 0 to",
+    ),
+    (3, "log: { level: inof }", 3, "log.level", "did you mean `info`?"),
+    (3, "log: [info]", 3, "log", "is a list; write `{ level: info }`"),
+    (
+        5,
+        "  chat room:\n    discovery: { static: [] }\n  chat:",
+        5,
+        "services.\"chat room\"",
+        "does not fit",
+    ),
+    (
+        6,
+        "    discovery: { consul: { service: chat } }",
+        6,
+        "services.chat.discovery.consul",
+        "is not in this version",
+    ),
+    (
+        6,
+        "    required: true",
+        5,
+        "services.chat.discovery",
+        "is missing",
+    ),
+    (
+        6,
+        "    discovery: { static: [chat.internal:9001] }",
+        6,
+        "services.chat.discovery.static[0]",
+        "this version looks no names up",
+    ),
+    (
+        6,
+        "    discovery: { static: [127.0.0.1:0] }",
+        6,
+        "services.chat.discovery.static[0]",
+        "has no port",
+    ),
+    (
+        6,
+        "    discovery: { static: [\"[::]:1\"] }",
+        6,
+        "services.chat.discovery.static[0]",
+        "no address of one machine",
+    ),
+    (
+        6,
+        "    discovery: { static: [{ address: 127.0.0.1:1, weight: 0 }] }",
+        6,
+        "services.chat.discovery.static[0].weight",
+        "out of range",
+    ),
+    (
+        6,
+        "    discovery: { static: [127.0.0.1:1,\n      127.0.0.1:2, '[::ffff:127.0.0.1]:1'] }",
+        7,
+        "services.chat.discovery.static[2]",
+        "static[0] in line 6",
+    ),
+    (
+        7,
+        "    retry: { on: [connect, refused] }",
+        7,
+        "services.chat.retry.on[1]",
+        "write one of `connect`, `timeout`",
+    ),
+    (
+        7,
+        "    retry: { on: connect }",
+        7,
+        "services.chat.retry.on",
+        "is text; write a list",
+    ),
+    (
+        7,
+        "    retry: { attempts: \"3\" }",
+        7,
+        "services.chat.retry.attempts",
+        "is text; write a whole number",
+    ),
+    (
+        7,
+        "    connect_timeout: 0s",
+        7,
+        "services.chat.connect_timeout",
+        "out of range; write a duration from 1ms",
+    ),
+    (
+        7,
+        "    affinity: none",
+        7,
+        "services.chat.affinity",
+        "is not in this version",
+    ),
+    (
+        8,
+        "    drain: { window: 20m }",
+        8,
+        "services.chat.drain.window",
+        "longer than `deadline` (10m)",
+    ),
+    (
+        8,
+        "    drain: { deadline: 5s }",
+        8,
+        "services.chat.drain.deadline",
+        "shorter than `window` (30s if not written)",
+    ),
+    (
+        11,
+        "  - match: { path: chat }\n    host: h",
+        11,
+        "routes[0].match.path",
+        "starts with a slash; write \"/chat\"",
+    ),
+    (
+        11,
+        "  - match: { host: 'a b', path: '/{room}' }",
+        11,
+        "routes[0].match.host",
+        "is no host",
+    ),
+    (
+        11,
+        "  - match: { path: '/{room}', headers: { a: 1 } }",
+        11,
+        "routes[0].match.headers.a",
+        "is a number; write text, in quotes",
+    ),
+    (
+        11,
+        "  - match: { path: '/{room}', headers: { 'a b': x } }",
+        11,
+        "routes[0].match.headers.\"a b\"",
+        "is no header name",
+    ),
+    (
+        11,
+        "  - { match: { path: '/chat/{x}' }, service: spare }\n  - match: { path: \"/chat/{room}\" }",
+        12,
+        "routes[1]",
+        "matches the same requests as routes[0] in line 11",
+    ),
+    (
+        12,
+        "    service: 7",
+        12,
+        "routes[0].service",
+        "is a number; write the name of a service",
+    ),
+    (
+        13,
+        "    rewrite: \"/{rooms}\"",
+        13,
+        "routes[0].rewrite",
+        "has no parameter",
+    ),
+    (
+        13,
+        "    host: user@chat",
+        13,
+        "routes[0].host",
+        "is no host; write `preserve`",
+    ),
+    (13, "    cors: {}", 13, "routes[0].cors", "is not in this version"),
+    (
+        14,
+        "    session: { idle_timeout: 0 }",
+        14,
+        "routes[0].session.idle_timeout",
+        "out of range",
+    ),
+    (
+        14,
+        "    session: { ping_timeout: 5s }",
+        14,
+        "routes[0].session.ping_timeout",
+        "add `ping_interval`",
+    ),
+    (
+        14,
+        "    sesion: {}",
+        14,
+        "routes[0].sesion",
+        "did you mean `session`?",
+    ),
+    (
+        15,
+        "shutdown: { deadline: soon }",
+        15,
+        "shutdown.deadline",
+        "is no duration; write one such as",
+    ),
+    (
+        16,
+        "limits: { request_head: 16KB }",
+        16,
+        "limits.request_head",
+        "write `KiB`",
+    ),
+    (
+        16,
+        "limits: { request_head: 1KiB }",
+        16,
+        "limits.request_head",
+        "write a size from 8KiB to 1MiB",
+    ),
+    (
+        16,
+        "limits: { connections: many }",
+        16,
+        "limits.connections",
+        "write `auto` or a whole number",
+    ),
+    (16, "limits: { connections: auto", 16, "", "not YAML"),
+    (16, "a: &x 1", 16, "", "anchor"),
+    (16, "---", 16, "", "second document"),
+];
+
+#[test]
+fn each_mistake_is_reported_where_it_is_with_what_to_write() {
+    for (replaced, by, line, field, says) in ROWS {
+        let mut lines: Vec<&str> = GOOD.lines().collect();
+        lines[replaced - 1] = by;
+        let Err(problems) = parse(&lines.join("\n"), Path::new("router.yaml")) else {
+            panic!("accepted: {by}")
+        };
+        let found: Vec<&Problem> = problems
+            .iter()
+            .filter(|problem| problem.field() == *field)
+            .collect();
+        let [problem] = found[..] else {
+            panic!("{by}\n{problems}")
+        };
+        assert_eq!(problem.place().unwrap().0, *line, "{by}\n{problems}");
+        assert!(problem.message().contains(says), "{by}\n{problems}");
+        // A misspelt key that was required is two problems, everything else is one.
+        let expected = if *by == "listenres:" { 2 } else { 1 };
+        assert_eq!(problems.iter().count(), expected, "{by}\n{problems}");
+    }
+    accepted(GOOD);
+}
+
+#[test]
+fn a_file_without_keys_says_which_it_needs() {
+    assert!(
+        problems("").contains("router.yaml:1:1: the file is empty"),
+        "{}",
+        problems("")
+    );
+    assert!(
+        problems("hello").contains("is text; write keys and values"),
+        "{}",
+        problems("hello")
+    );
+    let empty: Vec<String> = problems("{}").lines().map(str::to_owned).collect();
+    assert_eq!(empty.len(), 2, "{empty:?}");
+    assert!(
+        problems("listeners: []\nroutes: []")
+            .lines()
+            .all(|line| line.contains("is empty; write a list"))
+    );
+}
+
+#[test]
+fn text_of_the_file_cannot_move_the_cursor_of_whoever_reads_the_problems() {
+    let text = format!(
+        "\"\\e[2J\\n\": 1\nworkers: \"{}\"\nlog: {{ level: \"\\e[31m\" }}",
+        "x".repeat(10_000)
+    );
+    let said = problems(&text);
+    assert!(said.chars().all(|c| c == '\n' || !c.is_control()), "{said:?}");
+    assert!(said.lines().all(|line| line.len() < 400), "{said}");
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_placed() {
+    let file = std::env::temp_dir().join(format!("longhaul-latin1-{}.yaml", std::process::id()));
+    std::fs::write(&file, b"workers: 1\nlog: { level: \xe9 }\n").unwrap();
+    let problems = load(&file).expect_err("not UTF-8");
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(
+        problems.iter().map(Problem::place).collect::<Vec<_>>(),
+        [Some((2, 15))]
+    );
+}
