@@ -22,6 +22,7 @@ mod group;
 mod leaf;
 mod problem;
 mod read;
+pub mod reload;
 mod schema;
 mod section;
 mod shape;
