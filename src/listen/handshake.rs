@@ -113,7 +113,10 @@ pub fn classify(parts: &Parts) -> Result<Kind, BadHandshake> {
 }
 
 /// The elements of a comma-separated field over all its lines, without the empty ones.
-pub(crate) fn tokens<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
+pub(crate) fn tokens<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> impl DoubleEndedIterator<Item = &'h [u8]> {
     let lines = headers.get_all(name).into_iter();
     lines
         .flat_map(|line| line.as_bytes().split(|&b| b == b','))

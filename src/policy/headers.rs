@@ -1,0 +1,170 @@
+//! What of a request's header reaches the backend, and of a refusal's the client.
+//!
+//! In: the header as it came, the [`Peer`] it came from, the route it takes. Out: the same map, changed in place.
+//!
+//! - First goes what belongs to one connection: the hop-by-hop fields and every field that `Connection` nominates. Only
+//!   then is anything of ours set, so no nomination can reach it.
+//! - A nomination is not obeyed for fields that policies judge, that frame the message or that a proxy vouches for
+//!   (`Cookie`, `Authorization`, `Origin`, `Host`, `Content-*`, `Sec-WebSocket-*`, the forwarded fields, `X-Request-Id`):
+//!   RFC 9110 7.6.1 forbids it, and the backend must judge the request that Longhaul judged.
+//! - A name such as `X_Forwarded_For` that CGI-like backends read as a field which Longhaul sets, or as one that frames
+//!   the message, is dropped whoever sent it.
+//! - The forwarded fields and `X-Request-Id` are believed from trusted proxies alone and replaced for all others. A
+//!   family that the route does not set is dropped: a backend must not read a client's word for ours.
+//! - All else stays byte for byte, repeated fields in their order.
+//!
+//! Not here: whether framing and `Host` can be believed ([`handshake`](crate::listen::handshake)).
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use crate::{
+    config::{HostRewrite, Route},
+    listen::handshake::{Kind, tokens},
+};
+
+mod forwarded;
+mod peer;
+
+pub use self::peer::{Forwarding, Peer};
+
+/// Turns a client's header into the one for the backend. Returns the client's address, for the log: the peer's, or what
+/// the trusted proxies say of it.
+pub fn to_backend(headers: &mut HeaderMap, peer: &Peer, route: &Route, kind: Kind) -> IpAddr {
+    let client = peer.client(headers);
+    let trailers = tokens(headers, &header::TE).any(|token| token.eq_ignore_ascii_case(b"trailers"));
+    drop_hop_by_hop(headers);
+    drop_aliases(headers);
+    forwarded::set(headers, peer, client, route.forwarded);
+    set_request_id(headers, peer);
+    if let HostRewrite::Set(host) = &route.host {
+        headers.insert(header::HOST, host.clone());
+    }
+    match kind {
+        Kind::WebSocket(_) => {
+            // It can only say 0, and says nothing that the backend needs.
+            headers.remove(header::CONTENT_LENGTH);
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        Kind::Plain if trailers => {
+            // RFC 9110 10.1.4: whoever sends TE nominates it.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+        Kind::Plain => {}
+    }
+    client
+}
+
+/// Drops what belongs to the backend's connection from an answer that is no 101.
+///
+/// A 426 must say what to upgrade to (RFC 9110 15.5.22): there, and only for `websocket`, that is said again.
+pub fn strip_response(status: StatusCode, headers: &mut HeaderMap) {
+    let websocket = status == StatusCode::UPGRADE_REQUIRED
+        && tokens(headers, &header::UPGRADE).any(|token| token.eq_ignore_ascii_case(b"websocket"));
+    drop_hop_by_hop(headers);
+    if websocket {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
+}
+
+/// What one connection says to the next and to nobody after it.
+const HOP_BY_HOP: [HeaderName; 10] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    // RFC 7540 3.2.1, gone with RFC 9113; meant for the connection in any case
+    HeaderName::from_static("http2-settings"),
+];
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    // Nearly always this names only fields of the list below, and then nothing is allocated.
+    let nominated: Vec<HeaderName> = tokens(headers, &header::CONNECTION)
+        .filter(|token| !COMMON.iter().any(|common| token.eq_ignore_ascii_case(common)))
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        .filter(|name| !is_essential(name))
+        .collect();
+    for name in nominated.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Nominations that need no look-up.
+const COMMON: [&[u8]; 3] = [b"upgrade", b"keep-alive", b"close"];
+
+/// Whether a field stays though `Connection` nominates it.
+fn is_essential(name: &HeaderName) -> bool {
+    *name == header::HOST
+        || *name == header::COOKIE
+        || *name == header::SET_COOKIE
+        || *name == header::AUTHORIZATION
+        || *name == header::ORIGIN
+        || *name == X_REQUEST_ID
+        || forwarded::is_forwarded(name)
+        || ["sec-websocket-", "content-"]
+            .iter()
+            .any(|prefix| name.as_str().starts_with(prefix))
+}
+
+fn drop_aliases(headers: &mut HeaderMap) {
+    let aliases: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_alias(name.as_str()))
+        .cloned()
+        .collect();
+    for name in &aliases {
+        headers.remove(name);
+    }
+}
+
+/// Whether a name with `_` becomes one of these when `_` is read as `-`.
+fn is_alias(name: &str) -> bool {
+    let reads_as = |start: &str| {
+        name.bytes()
+            .map(|b| if b == b'_' { b'-' } else { b })
+            .take(start.len())
+            .eq(start.bytes())
+    };
+    name.contains('_')
+        && (["x-forwarded-", "sec-websocket-", "content-"]
+            .iter()
+            .any(|prefix| reads_as(prefix))
+            || [X_REQUEST_ID, X_REAL_IP]
+                .iter()
+                .chain(&HOP_BY_HOP)
+                .any(|managed| name.len() == managed.as_str().len() && reads_as(managed.as_str())))
+}
+
+/// Keeps a trusted proxy's id and makes one otherwise.
+fn set_request_id(headers: &mut HeaderMap, peer: &Peer) {
+    let mut given = headers.get_all(X_REQUEST_ID).iter();
+    let usable = |id: &HeaderValue| {
+        (1..=LONGEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    if peer.is_trusted() && given.next().is_some_and(usable) && given.next().is_none() {
+        return;
+    }
+    let id = format!("{:032x}", fastrand::u128(..));
+    headers.insert(
+        X_REQUEST_ID,
+        HeaderValue::try_from(id).expect("hexadecimal digits make a field value"),
+    );
+}
+
+/// Bytes of a request id that is believed; it goes into every log on the way.
+const LONGEST_ID: usize = 128;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! Who is at the other end of a client connection, and whether its word on who is behind it counts.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::listen::handshake::tokens;
+
+/// What one listener says of itself and whom it believes; built once per listener.
+#[derive(Clone, Debug)]
+pub struct Forwarding {
+    trusted: Vec<IpNet>,
+    proto: HeaderValue,
+    port: HeaderValue,
+}
+
+/// The other end of a client connection; built once per connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    address: IpAddr,
+    text: HeaderValue,
+    trusted: bool,
+    forwarding: Arc<Forwarding>,
+}
+
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+// === impl Forwarding ===
+
+impl Forwarding {
+    /// `port` is the one that the listener is bound to, `tls` whether it terminates TLS.
+    pub fn new(port: u16, tls: bool, trusted_proxies: &[IpNet]) -> Self {
+        Self {
+            trusted: trusted_proxies.iter().map(canonical).collect(),
+            proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
+            port: HeaderValue::from(port),
+        }
+    }
+
+    pub(super) fn proto(&self) -> &HeaderValue {
+        &self.proto
+    }
+
+    pub(super) fn port(&self) -> &HeaderValue {
+        &self.port
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|net| net.contains(&address))
+    }
+}
+
+// === impl Peer ===
+
+impl Peer {
+    /// The peer at `address`, which connected to the listener that `forwarding` was built for.
+    pub fn new(address: SocketAddr, forwarding: &Arc<Forwarding>) -> Self {
+        // A listener on [::] sees IPv4 clients as ::ffff:a.b.c.d; rules and backends know them as a.b.c.d.
+        let address = address.ip().to_canonical();
+        let text = HeaderValue::try_from(address.to_string()).expect("an address makes a field value");
+        Self {
+            address,
+            text,
+            trusted: forwarding.trusts(address),
+            forwarding: Arc::clone(forwarding),
+        }
+    }
+
+    /// Its address, IPv4 as such.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Whether its forwarded headers are believed.
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+
+    pub(super) fn text(&self) -> &HeaderValue {
+        &self.text
+    }
+
+    pub(super) fn forwarding(&self) -> &Forwarding {
+        &self.forwarding
+    }
+
+    /// The client behind it: the first address in `X-Forwarded-For`, from the right, that is no trusted proxy.
+    ///
+    /// Each entry is the word of the host to its right, so the walk ends at the first that is not trusted or that is no
+    /// address; what is left of that anyone may have made up.
+    pub fn client(&self, headers: &HeaderMap) -> IpAddr {
+        let mut client = self.address;
+        if !self.trusted {
+            return client;
+        }
+        for entry in tokens(headers, &X_FORWARDED_FOR).rev() {
+            match parse_address(entry) {
+                Some(address) => client = address,
+                None => break,
+            }
+            if !self.forwarding.trusts(client) {
+                break;
+            }
+        }
+        client
+    }
+}
+
+/// Reads an entry of `X-Forwarded-For`: an address, with a port from some proxies.
+pub(super) fn parse_address(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?;
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(text);
+    let address = bare
+        .parse()
+        .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()))
+        .ok()?;
+    Some(address.to_canonical())
+}
+
+/// The form in which a net is compared with canonical addresses.
+fn canonical(net: &IpNet) -> IpNet {
+    if let IpNet::V6(v6) = net
+        && let (Some(v4), Some(prefix)) = (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96))
+        && let Ok(v4) = Ipv4Net::new(v4, prefix)
+    {
+        return v4.into();
+    }
+    *net
+}
