@@ -222,16 +222,19 @@ impl Ejection {
     pub(super) fn expire(&mut self, epoch: u32, now: Instant) -> Verdict {
         match self.state {
             State::Proving { until } if epoch == self.epoch && until <= now => self.admit(),
-            State::Ejected { until, .. } if until <= now => self.pardon(epoch),
+            State::Ejected { until, .. } if until <= now => self.pardon(epoch, now),
             _ => Verdict::Nothing,
         }
     }
 
     /// Ejected -> Open before its time: what was wrong was wrong with all endpoints, and is over.
-    pub(super) fn pardon(&mut self, epoch: u32) -> Verdict {
+    pub(super) fn pardon(&mut self, epoch: u32, now: Instant) -> Verdict {
         match self.state {
             State::Ejected { until, cause } if epoch == self.epoch => {
-                self.state = State::Open { since: until, cause };
+                self.state = State::Open {
+                    since: until.min(now),
+                    cause,
+                };
                 Verdict::Back
             }
             _ => Verdict::Nothing,

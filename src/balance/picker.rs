@@ -8,9 +8,9 @@
 //! - An endpoint that is removed while it has sessions stays as "gone" and takes its count back if it returns.
 //!
 //! Candidates live in two strategies of the same kind: `ready` for those that are not ejected, `ejected` for those that
-//! are. The second is asked only if the request has tried every endpoint that is not ejected, so in particular if there
-//! is none: all ejected, all are candidates. Full endpoints that are not ejected are worth waiting for; the request is
-//! refused at once rather than spent on a dead one.
+//! are. The second is asked only if the request has tried every endpoint that works, so in particular if there is none:
+//! all ejected, all are candidates. If there are others that work but are full, the request is refused rather than spent
+//! on an endpoint that is likely dead.
 
 mod entry;
 
@@ -45,9 +45,8 @@ pub(super) struct Picker {
     slots: HashMap<Identity, Slot>,
     ready: Box<dyn Strategy>,
     ejected: Box<dyn Strategy>,
-    /// Active endpoints; how many of them are out; how many of them have not worked since they were last ejected.
+    /// Active endpoints, and how many of them have not worked since they were last ejected.
     active: usize,
-    out: usize,
     suspect: usize,
     /// When to look at an ejected endpoint again. An entry whose epoch has passed is ignored.
     expiries: BinaryHeap<Reverse<(Instant, Slot, u32)>>,
@@ -75,7 +74,6 @@ impl Picker {
             ready: strategy::named(settings.strategy),
             ejected: strategy::named(settings.strategy),
             active: 0,
-            out: 0,
             suspect: 0,
             expiries: BinaryHeap::new(),
             pardoned: Vec::new(),
@@ -90,7 +88,7 @@ impl Picker {
         if strategy {
             self.ready = strategy::named(settings.strategy);
             self.ejected = strategy::named(settings.strategy);
-            (self.active, self.out, self.suspect) = (0, 0, 0);
+            (self.active, self.suspect) = (0, 0);
             slots
                 .iter()
                 .for_each(|slot| self.entries[*slot as usize].standing = Standing::NONE);
@@ -197,13 +195,13 @@ impl Picker {
                 .count()
         };
         let untried = self.active - tried(|standing| standing.active);
-        let in_untried = self.active - self.out - tried(|standing| standing.active && !standing.out);
-        let ejected = if in_untried == 0 {
+        let working = self.active - self.suspect - tried(|standing| standing.active && !standing.suspect);
+        let picked = if working == 0 {
             self.ejected.pick(&self.tried, &mut self.rng)
         } else {
             None
         };
-        ejected.ok_or(match (self.active, untried) {
+        picked.ok_or(match (self.active, untried) {
             (0, _) => Unavailable::Empty,
             (_, 0) => Unavailable::Exhausted,
             _ => Unavailable::Full,
@@ -214,7 +212,10 @@ impl Picker {
     fn expire(&mut self, now: Instant) {
         for _ in 0..EXPIRED_PER_PICK {
             let (slot, verdict) = if let Some(Reverse((_, slot, epoch))) = self.pardoned.pop() {
-                (slot, self.ejection(slot).map(|ejection| ejection.pardon(epoch)))
+                (
+                    slot,
+                    self.ejection(slot).map(|ejection| ejection.pardon(epoch, now)),
+                )
             } else if self.expiries.peek().is_some_and(|Reverse((at, ..))| *at <= now)
                 && let Some(Reverse((_, slot, epoch))) = self.expiries.pop()
             {
@@ -271,7 +272,6 @@ impl Picker {
         let is = entry.standing(limit);
         let was = std::mem::replace(&mut entry.standing, is);
         self.active = self.active + usize::from(is.active) - usize::from(was.active);
-        self.out = self.out + usize::from(is.out) - usize::from(was.out);
         self.suspect = self.suspect + usize::from(is.suspect) - usize::from(was.suspect);
         if was.place != is.place {
             match was.place {

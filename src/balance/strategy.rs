@@ -31,7 +31,8 @@ pub(super) trait Strategy: fmt::Debug + Send {
     fn update(&mut self, slot: Slot, sessions: Sessions, rng: &mut Rng);
     /// Leaves out a candidate.
     fn remove(&mut self, slot: Slot);
-    /// The candidate that is next, of those that are not in `tried`. Its session is reported by `update` or `remove`.
+    /// The candidate that is next, of those that are not in `tried` (which names each slot once). Its session is reported
+    /// by `update` or `remove`.
     fn pick(&mut self, tried: &[Slot], rng: &mut Rng) -> Option<Slot>;
 }
 

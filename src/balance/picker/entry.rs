@@ -20,11 +20,10 @@ pub(super) struct Entry {
     pub(super) standing: Standing,
 }
 
-/// How an endpoint takes part in picks. One that is not active is neither out nor suspect.
+/// How an endpoint takes part in picks. Only an active one is suspect: it has not worked since it was last ejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) active: bool,
-    pub(super) out: bool,
     pub(super) suspect: bool,
     pub(super) place: Place,
 }
@@ -58,14 +57,9 @@ impl Entry {
             (true, false) => Place::Ready,
             (true, true) => Place::Ejected,
         };
-        let (out, suspect) = (
-            active && self.ejection.is_out(),
-            active && self.ejection.is_suspect(),
-        );
         Standing {
             active,
-            out,
-            suspect,
+            suspect: active && self.ejection.is_suspect(),
             place,
         }
     }
@@ -92,7 +86,6 @@ impl Entry {
 impl Standing {
     pub(super) const NONE: Self = Self {
         active: false,
-        out: false,
         suspect: false,
         place: Place::Nowhere,
     };

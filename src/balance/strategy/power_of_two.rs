@@ -186,3 +186,43 @@ impl Weights {
         position
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prop_assert_eq, proptest};
+
+    use super::Weights;
+
+    proptest! {
+        #[test]
+        fn a_point_falls_in_the_part_of_its_position(steps in vec((0..4u8, 0..20usize, 1..9u32), 1..60)) {
+            let (mut weights, mut model) = (Weights::default(), Vec::<u64>::new());
+            for (step, at, weight) in steps {
+                let at = at % model.len().max(1);
+                match step {
+                    0 if !model.is_empty() => {
+                        weights.lower(at, model[at] as u32);
+                        model[at] = 0;
+                    }
+                    1 if model.last() == Some(&0) => {
+                        weights.pop();
+                        model.pop();
+                    }
+                    2 if !model.is_empty() => {
+                        weights.raise(at, weight);
+                        model[at] += u64::from(weight);
+                    }
+                    _ => {
+                        weights.push(weight);
+                        model.push(u64::from(weight));
+                    }
+                }
+                prop_assert_eq!(weights.total(), model.iter().sum());
+                let owners = model.iter().enumerate().flat_map(|(i, w)| std::iter::repeat_n(i, *w as usize));
+                for (point, owner) in owners.enumerate() {
+                    prop_assert_eq!(weights.find(point as u64), owner);
+                }
+            }
+        }
+    }
+}

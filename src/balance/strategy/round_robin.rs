@@ -1,4 +1,4 @@
-//! In turn, by weight, interleaved smoothly: of weights 3 and 1 the order is A A B A, not A A A B, and at any moment no
+//! In turn, by weight, interleaved smoothly: of weights 3 and 1 the order is A B A A, not A A A B, and at any moment no
 //! endpoint is more than one session off its share.
 //!
 //! Earliest eligible deadline first. An endpoint of weight w is due once in each 1/w of virtual time, which one pick
