@@ -20,6 +20,8 @@ pub mod frames;
 pub mod inject;
 mod outcome;
 pub mod pong;
+#[cfg(test)]
+mod streams;
 
 use std::{
     cell::RefCell,

@@ -11,7 +11,12 @@
 //!   counted, and there is never a boundary again, so nothing is ever injected.
 //! - The reserved bits are not judged: they belong to extensions, and extensions are between client and backend.
 //!
-//! Not here: frames of our own ([`inject`](super::inject)), swallowing answers to them ([`pong`](super::pong)).
+//! Not here: frames of our own ([`inject`](super::inject)), swallowing the answers to them ([`pong`](super::pong)).
+
+mod header;
+
+pub(super) use header::MAX_CONTROL;
+use header::{Ends, MAX_HEADER, Start};
 
 /// Who sends the frames of a direction, and so whether they must be masked (RFC 6455, 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,37 +70,48 @@ pub enum Violation {
 }
 
 /// Finds the frame boundaries of one direction of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct FrameTracker {
-    remaining: u64,
-    messages: u64,
-    /// The start of a header whose rest has not come yet; only the first `held` bytes mean anything.
-    header: [u8; MAX_HEADER],
-    held: u8,
-    sender: Sender,
+    place: Place,
     /// A fragmented message has begun and its last frame has not.
     fragmented: bool,
-    /// What the end of the current frame will mean; `None` in a header.
-    frame: Option<Ends>,
+    sender: Sender,
+    /// The first `held` bytes of a header whose rest has not come yet.
+    header: [u8; MAX_HEADER],
+    held: u8,
+    remaining: u64,
+    messages: u64,
+    /// Of the Close that is passing or has passed.
     code: Option<u16>,
-    closed: bool,
-    violation: Option<Violation>,
+}
+
+/// Where the next byte of the direction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Between two frames.
+    Boundary,
+    /// In a header, of which at least one byte is held.
+    Header,
+    /// In a payload, and what it will mean that it has ended.
+    Payload(Ends),
+    /// Behind the sender's Close.
+    Closed,
+    /// Behind an invalid frame.
+    Opaque(Violation),
 }
 
 impl FrameTracker {
     /// A tracker for a direction in which nothing has passed yet.
     pub const fn new(sender: Sender) -> Self {
         Self {
-            remaining: 0,
-            messages: 0,
+            place: Place::Boundary,
+            fragmented: false,
+            sender,
             header: [0; MAX_HEADER],
             held: 0,
-            sender,
-            fragmented: false,
-            frame: None,
+            remaining: 0,
+            messages: 0,
             code: None,
-            closed: false,
-            violation: None,
         }
     }
 
@@ -108,25 +124,35 @@ impl FrameTracker {
 
     /// Consumes up to and including the end of the current frame, or everything if it does not end in `bytes`;
     /// returns how many bytes that was. At a boundary the current frame is the one that `bytes` starts with.
+    #[inline]
     pub fn to_boundary(&mut self, bytes: &[u8]) -> usize {
-        if self.frame.is_some() {
-            return self.skip(bytes);
+        if let Some(message) = self.short_message(bytes) {
+            self.messages += 1;
+            return message;
         }
-        let header = self.open(bytes);
-        if self.frame.is_none() {
-            return bytes.len();
+        let header = match self.place {
+            Place::Boundary | Place::Header => self.read_header(bytes),
+            Place::Closed if !bytes.is_empty() => Err(Violation::AfterClose),
+            Place::Payload(_) | Place::Closed | Place::Opaque(_) => Ok(0),
+        };
+        match (header, self.place) {
+            (Ok(header), Place::Payload(ends)) => header + self.skip(&bytes[header..], ends),
+            (Ok(_), _) => bytes.len(),
+            (Err(violation), _) => {
+                self.place = Place::Opaque(violation);
+                bytes.len()
+            }
         }
-        header + self.skip(&bytes[header..])
     }
 
     /// Whether a frame could be injected here: no byte of an unfinished frame has passed, and the direction is not
     /// opaque. Also true after the sender's Close, where nothing may follow: see [`close`](Self::close).
     pub const fn at_boundary(&self) -> bool {
-        self.held == 0 && self.frame.is_none() && self.violation.is_none()
+        matches!(self.place, Place::Boundary | Place::Closed)
     }
 
     /// How many bytes of the current frame's payload are still to come; 0 inside a header, of which the code of a
-    /// Close is taken as a part.
+    /// Close is taken as a part, and 0 once the direction is opaque.
     pub const fn remaining_payload(&self) -> u64 {
         self.remaining
     }
@@ -138,12 +164,16 @@ impl FrameTracker {
 
     /// The sender's Close frame, once all of it has passed.
     pub fn close(&self) -> Option<Close> {
-        self.closed.then_some(Close { code: self.code })
+        let closed = matches!(self.place, Place::Closed | Place::Opaque(Violation::AfterClose));
+        closed.then_some(Close { code: self.code })
     }
 
     /// The first invalid frame; once there is one, the direction is opaque for ever.
     pub const fn violation(&self) -> Option<Violation> {
-        self.violation
+        match self.place {
+            Place::Opaque(violation) => Some(violation),
+            _ => None,
+        }
     }
 
     /// Whose frames these are.
@@ -151,45 +181,43 @@ impl FrameTracker {
         self.sender
     }
 
-    /// Reads a header, or as much of it as there is; `self.frame` is set once it is complete.
-    /// Returns the bytes consumed, all of them if it is not complete.
-    fn open(&mut self, bytes: &[u8]) -> usize {
-        if self.violation.is_some() || bytes.is_empty() {
-            return bytes.len();
-        }
-        let read = if self.closed {
-            Err(Violation::AfterClose)
-        } else if self.held == 0 {
-            self.open_at_once(bytes)
-        } else {
-            self.open_in_parts(bytes)
+    /// The length of the frame at the start of `bytes` if it is by far the most usual one: a message in one frame,
+    /// with the shortest form of length, and all of it there. Answering this first makes it more than twice as fast.
+    #[inline]
+    fn short_message(&self, bytes: &[u8]) -> Option<usize> {
+        let &[first, second, ..] = bytes else { return None };
+        let (mask, key) = match self.sender {
+            Sender::Client => (0x80, 4),
+            Sender::Backend => (0, 0),
         };
-        read.unwrap_or_else(|violation| {
-            self.violation = Some(violation);
-            self.held = 0;
-            bytes.len()
-        })
+        let length = second ^ mask;
+        let frame = 2 + key + usize::from(length);
+        let whole = matches!(first & 0x8F, 0x81 | 0x82) && length <= 125 && frame <= bytes.len();
+        (whole && self.place == Place::Boundary && !self.fragmented).then_some(frame)
     }
 
-    fn open_at_once(&mut self, bytes: &[u8]) -> Result<usize, Violation> {
-        let &[first, second, ..] = bytes else {
-            return self.open_in_parts(bytes);
-        };
-        let start = Start::judge(first, second, self)?;
-        match bytes.get(..start.header) {
-            Some(header) => self.enter(&start, header).map(|()| start.header),
-            None => self.open_in_parts(bytes),
+    /// Reads a header, or as much of it as there is; once it is complete, the place is its payload.
+    /// Returns the bytes consumed.
+    fn read_header(&mut self, bytes: &[u8]) -> Result<usize, Violation> {
+        if let (Place::Boundary, &[first, second, ..]) = (self.place, bytes) {
+            let start = Start::judge(first, second, self.sender, self.fragmented)?;
+            if let Some(header) = bytes.get(..start.header) {
+                self.enter(&start, header)?;
+                return Ok(start.header);
+            }
         }
+        self.read_header_in_parts(bytes)
     }
 
-    fn open_in_parts(&mut self, bytes: &[u8]) -> Result<usize, Violation> {
+    fn read_header_in_parts(&mut self, bytes: &[u8]) -> Result<usize, Violation> {
         for (at, &byte) in bytes.iter().enumerate() {
+            self.place = Place::Header;
             self.header[usize::from(self.held)] = byte;
             self.held += 1;
             if self.held < 2 {
                 continue;
             }
-            let start = Start::judge(self.header[0], self.header[1], self)?;
+            let start = Start::judge(self.header[0], self.header[1], self.sender, self.fragmented)?;
             if usize::from(self.held) == start.header {
                 let header = self.header;
                 self.held = 0;
@@ -203,15 +231,15 @@ impl FrameTracker {
     /// The whole header is there.
     fn enter(&mut self, start: &Start, header: &[u8]) -> Result<(), Violation> {
         self.remaining = start.payload(header)?;
+        self.fragmented = start.fragmented;
+        self.place = Place::Payload(start.ends);
         if start.ends == Ends::Close {
             self.code = start.code(header);
         }
-        self.fragmented = start.fragmented;
-        self.frame = Some(start.ends);
         Ok(())
     }
 
-    fn skip(&mut self, bytes: &[u8]) -> usize {
+    fn skip(&mut self, bytes: &[u8], ends: Ends) -> usize {
         let there = bytes.len() as u64;
         if there < self.remaining {
             self.remaining -= there;
@@ -219,111 +247,15 @@ impl FrameTracker {
         }
         let rest = self.remaining as usize;
         self.remaining = 0;
-        match self.frame.take() {
-            Some(Ends::Message) => self.messages += 1,
-            Some(Ends::Close) => self.closed = true,
-            Some(Ends::Nothing) | None => {}
-        }
+        self.messages += u64::from(ends == Ends::Message);
+        self.place = if ends == Ends::Close {
+            Place::Closed
+        } else {
+            Place::Boundary
+        };
         rest
     }
 }
 
-/// What the end of a frame is the end of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ends {
-    Nothing,
-    Message,
-    Close,
-}
-
-/// What the first two bytes of a header say.
-struct Start {
-    /// Length of the header; with a Close, its code is counted in.
-    header: usize,
-    /// The 7-bit length: up to 125, or 126 and 127 for a longer form that follows.
-    length: u8,
-    masked: bool,
-    ends: Ends,
-    /// Whether a fragmented message is open from here on.
-    fragmented: bool,
-}
-
-impl Start {
-    fn judge(first: u8, second: u8, tracker: &FrameTracker) -> Result<Self, Violation> {
-        let (fin, opcode) = (first & 0x80 != 0, first & 0x0F);
-        let (masked, length) = (second & 0x80 != 0, second & 0x7F);
-        if masked != (tracker.sender == Sender::Client) {
-            return Err(Violation::Masking);
-        }
-        let fragmented = match (opcode, tracker.fragmented) {
-            (0, true) | (1 | 2, false) => !fin,
-            (0, false) => return Err(Violation::Continuation),
-            (1 | 2, true) => return Err(Violation::Interleaved),
-            (8..=10, open) if fin && length <= MAX_CONTROL => open,
-            (8..=10, _) if fin => return Err(Violation::LongControl),
-            (8..=10, _) => return Err(Violation::FragmentedControl),
-            _ => return Err(Violation::Opcode),
-        };
-        let close = opcode == CLOSE;
-        if close && length == 1 {
-            return Err(Violation::HalfCloseCode);
-        }
-        let extended = match length {
-            126 => 2,
-            127 => 8,
-            _ => 0,
-        };
-        let code = if close && length > 0 { 2 } else { 0 };
-        let ends = match opcode {
-            CLOSE => Ends::Close,
-            0..=2 if fin => Ends::Message,
-            _ => Ends::Nothing,
-        };
-        let header = 2 + extended + if masked { 4 } else { 0 } + code;
-        Ok(Self {
-            header,
-            length,
-            masked,
-            ends,
-            fragmented,
-        })
-    }
-
-    /// The payload that follows the header.
-    fn payload(&self, header: &[u8]) -> Result<u64, Violation> {
-        let (length, least) = match (self.length, header) {
-            (126, &[_, _, a, b, ..]) => (u64::from(u16::from_be_bytes([a, b])), 126),
-            (127, &[_, _, a, b, c, d, e, f, g, h, ..]) => {
-                (u64::from_be_bytes([a, b, c, d, e, f, g, h]), 1 << 16)
-            }
-            (short, _) => (u64::from(short), 0),
-        };
-        if length < least {
-            return Err(Violation::LengthForm);
-        }
-        if length > MAX_PAYLOAD {
-            return Err(Violation::LengthRange);
-        }
-        let code = if self.ends == Ends::Close {
-            length.min(2)
-        } else {
-            0
-        };
-        Ok(length - code)
-    }
-
-    /// The code of a Close, unmasked.
-    fn code(&self, header: &[u8]) -> Option<u16> {
-        match (self.masked, header) {
-            (true, &[_, _, m, n, _, _, a, b]) => Some(u16::from_be_bytes([a ^ m, b ^ n])),
-            (false, &[_, _, a, b]) => Some(u16::from_be_bytes([a, b])),
-            _ => None,
-        }
-    }
-}
-
-/// 2 bytes, 8 of length, 4 of mask.
-const MAX_HEADER: usize = 14;
-pub(super) const MAX_CONTROL: u8 = 125;
-const MAX_PAYLOAD: u64 = i64::MAX as u64;
-const CLOSE: u8 = 8;
+#[cfg(test)]
+mod tests;

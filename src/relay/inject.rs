@@ -125,3 +125,6 @@ impl Frame {
         self.len += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

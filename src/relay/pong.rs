@@ -107,3 +107,6 @@ impl PongFilter {
 /// FIN, no reserved bit, opcode 10.
 const PONG: u8 = 0x8A;
 const MAX_PONG: usize = 2 + 4 + 8;
+
+#[cfg(test)]
+mod tests;
