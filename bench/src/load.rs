@@ -1,0 +1,58 @@
+//! The load generator: one thread, raw WebSocket frames over TCP, every byte checked.
+//!
+//! In: where to connect, and a job. Out: what the client saw: wall time, latencies, which endpoint a session reached.
+//! Jobs have a fixed size, so the work of a proxy does not depend on how fast it is.
+//! Not here: what the work cost the proxy; `usage` reads that from outside.
+
+mod exchange;
+mod opening;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+pub(crate) use exchange::{Exchange, exchange};
+pub(crate) use opening::{cycle, open};
+
+use crate::{failure::Failure, wire::HeaderReader};
+
+/// A session from the client's side.
+#[derive(Debug)]
+pub(crate) struct Session {
+    stream: TcpStream,
+    /// The address its backend was dialled at.
+    pub(crate) endpoint: SocketAddr,
+    /// Which payloads are its own.
+    number: usize,
+    /// Messages sent and received over its life.
+    sent: usize,
+    received: usize,
+    reader: HeaderReader,
+}
+
+/// Connections beyond this many are not opened before earlier ones are done, so that no accept queue overflows.
+pub(crate) const WINDOW: usize = 32;
+/// Nothing at all for so long is a stall.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connects to one of `targets`, in turn.
+fn connect(targets: &[SocketAddr], number: usize) -> Result<TcpStream, Failure> {
+    let target = targets[number % targets.len()];
+    let stream = TcpStream::connect_timeout(&target, PATIENCE)
+        .map_err(|error| Failure::Peer(format!("connection {number} refused: {error}")))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn would_block(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+fn stalled(done: usize, of: usize) -> Failure {
+    Failure::Peer(format!("stalled after {done} of {of}"))
+}

@@ -1,0 +1,173 @@
+//! The jobs of a run and the rows they fill.
+//!
+//! In: whether the run is quick. Out: jobs in the order of the table, rows with their unit, and the budgets that Longhaul is held to.
+
+use crate::{job::Job, load::Exchange, peers::Strategy};
+
+/// A row of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) title: String,
+    pub(crate) unit: &'static str,
+    pub(crate) lower_is_better: bool,
+    pub(crate) budget: Option<Budget>,
+}
+
+/// What Longhaul may use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Budget {
+    /// At most so many times what nginx uses.
+    OfNginx(f64),
+    /// At most so many times what the best peer uses.
+    OfBest(f64),
+    /// At most so many times what it uses itself in the row so many rows above.
+    OfRowAbove(usize, f64),
+    /// At most so much.
+    Absolute(f64),
+}
+
+const SMALL: usize = 64;
+const LARGE: usize = 64 * 1024;
+const MANY_ENDPOINTS: usize = 10_000;
+
+/// The jobs of a run.
+pub(crate) fn jobs(quick: bool) -> Vec<Job> {
+    let messages = |sessions, bytes, in_flight, messages| Job::Messages {
+        sessions,
+        exchange: Exchange {
+            bytes,
+            in_flight,
+            messages,
+        },
+    };
+    if quick {
+        return vec![
+            messages(32, SMALL, 1, 12_000),
+            messages(8, LARGE, 2, 2_000),
+            Job::Handshakes {
+                endpoints: 4,
+                count: 1_500,
+            },
+            Job::Idle { sessions: 1_000 },
+        ];
+    }
+    let mut jobs = vec![
+        messages(32, SMALL, 1, 40_000),
+        messages(32, SMALL, 8, 80_000),
+        messages(32, 1024, 1, 40_000),
+        messages(32, 1024, 8, 80_000),
+        messages(8, LARGE, 2, 6_000),
+        Job::Handshakes {
+            endpoints: 4,
+            count: 4_000,
+        },
+        Job::Handshakes {
+            endpoints: MANY_ENDPOINTS,
+            count: 4_000,
+        },
+    ];
+    jobs.extend([1_000, 5_000, 9_000].map(|sessions| Job::Idle { sessions }));
+    for (grown, sessions) in [(false, 600), (true, 1_200)] {
+        let strategies = [
+            Strategy::RoundRobin,
+            Strategy::LeastConnection,
+            Strategy::PowerOfTwo,
+        ];
+        jobs.extend(strategies.map(|strategy| Job::Spread {
+            strategy,
+            sessions,
+            grown,
+        }));
+    }
+    jobs
+}
+
+/// The longest payload that any job sends.
+pub(crate) const LONGEST: usize = LARGE;
+
+impl Job {
+    /// One row per value of [`Job::run`].
+    pub(crate) fn rows(self) -> Vec<Row> {
+        match self {
+            Self::Messages { sessions, exchange } => messages(sessions, exchange),
+            Self::Idle { sessions } => idle(sessions),
+            Self::Handshakes { endpoints, .. } => handshakes(endpoints),
+            Self::Spread {
+                strategy,
+                sessions,
+                grown,
+            } => spread(strategy, sessions, grown),
+        }
+    }
+}
+
+fn row(title: String, unit: &'static str, lower_is_better: bool) -> Row {
+    Row {
+        title,
+        unit,
+        lower_is_better,
+        budget: None,
+    }
+}
+
+fn messages(sessions: usize, exchange: Exchange) -> Vec<Row> {
+    let Exchange { bytes, in_flight, .. } = exchange;
+    let size = if bytes < 1024 {
+        format!("{bytes} B")
+    } else {
+        format!("{} KiB", bytes / 1024)
+    };
+    let title = |what: &str| format!("{size} x{sessions}, {in_flight} in flight: {what}");
+    let mut rows = vec![
+        row(title("CPU per message"), "us", true),
+        row(title("messages"), "/s", false),
+        row(title("latency p50"), "us", true),
+        row(title("latency p99"), "us", true),
+        row(title("latency p99.9"), "us", true),
+    ];
+    rows[0].budget = match (bytes, in_flight) {
+        (SMALL, 1) => Some(Budget::OfNginx(0.95)),
+        (LARGE, _) => Some(Budget::OfBest(0.6)),
+        _ => None,
+    };
+    rows
+}
+
+fn idle(sessions: usize) -> Vec<Row> {
+    let title = |when: &str| format!("memory per session, {sessions} idle: {when}");
+    let mut rows = ["before a message", "after 64 B each", "after 16 KiB each"]
+        .map(|when| row(title(when), "KiB", true));
+    rows[0].budget = Some(Budget::Absolute(2.5));
+    rows[1].budget = Some(Budget::Absolute(2.5));
+    rows.to_vec()
+}
+
+fn handshakes(endpoints: usize) -> Vec<Row> {
+    let title = |what: &str| format!("{endpoints} endpoints: {what}");
+    let mut rows = vec![
+        row(title("CPU per handshake"), "us", true),
+        row(title("handshakes"), "/s", false),
+    ];
+    rows[0].budget = Some(if endpoints == MANY_ENDPOINTS {
+        Budget::OfRowAbove(rows.len(), 1.1)
+    } else {
+        Budget::OfNginx(0.95)
+    });
+    rows
+}
+
+fn spread(strategy: Strategy, sessions: usize, grown: bool) -> Vec<Row> {
+    let strategy = match strategy {
+        Strategy::RoundRobin => "round robin",
+        Strategy::LeastConnection => "least connections",
+        Strategy::PowerOfTwo => "power of two",
+    };
+    let (set, endpoints) = if grown {
+        ("grown from 3 to 6", 6)
+    } else {
+        ("4 endpoints", 4)
+    };
+    let even = sessions / endpoints;
+    let title = |which: &str| format!("{strategy}, {set}: sessions on the {which} (even: {even})");
+    vec![row(title("fullest"), "", true), row(title("emptiest"), "", false)]
+}
