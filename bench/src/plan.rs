@@ -32,31 +32,28 @@ const MANY_ENDPOINTS: usize = 10_000;
 
 /// The jobs of a run.
 pub(crate) fn jobs(quick: bool) -> Vec<Job> {
-    let messages = |sessions, bytes, in_flight, messages| Job::Messages {
-        sessions,
-        exchange: Exchange {
-            bytes,
-            in_flight,
-            messages,
+    if quick { core() } else { all() }
+}
+
+fn core() -> Vec<Job> {
+    vec![
+        exchange((32, 1), SMALL, 20_000),
+        exchange((8, 2), LARGE, 3_000),
+        Job::Handshakes {
+            endpoints: 4,
+            count: 2_000,
         },
-    };
-    if quick {
-        return vec![
-            messages(32, SMALL, 1, 12_000),
-            messages(8, LARGE, 2, 2_000),
-            Job::Handshakes {
-                endpoints: 4,
-                count: 1_500,
-            },
-            Job::Idle { sessions: 1_000 },
-        ];
-    }
+        Job::Idle { sessions: 1_000 },
+    ]
+}
+
+fn all() -> Vec<Job> {
     let mut jobs = vec![
-        messages(32, SMALL, 1, 40_000),
-        messages(32, SMALL, 8, 80_000),
-        messages(32, 1024, 1, 40_000),
-        messages(32, 1024, 8, 80_000),
-        messages(8, LARGE, 2, 6_000),
+        exchange((32, 1), SMALL, 40_000),
+        exchange((32, 8), SMALL, 80_000),
+        exchange((32, 1), 1024, 40_000),
+        exchange((32, 8), 1024, 80_000),
+        exchange((8, 2), LARGE, 6_000),
         Job::Handshakes {
             endpoints: 4,
             count: 4_000,
@@ -80,6 +77,17 @@ pub(crate) fn jobs(quick: bool) -> Vec<Job> {
         }));
     }
     jobs
+}
+
+fn exchange((sessions, in_flight): (usize, usize), bytes: usize, messages: usize) -> Job {
+    Job::Messages {
+        sessions,
+        exchange: Exchange {
+            bytes,
+            in_flight,
+            messages,
+        },
+    }
 }
 
 /// The longest payload that any job sends.
