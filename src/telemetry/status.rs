@@ -1,0 +1,58 @@
+//! What a service and its endpoints look like at a moment, to those who watch from outside.
+//!
+//! In: whoever wires the process together fills it from the balance step. Out: `/api/services` serializes it as it stands,
+//! so the names of the fields are a contract; `/metrics` counts it.
+//!
+//! Not here: the endpoints that picks are made from ([`crate::balance`]).
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use discovery::Identity;
+use serde::{Serialize, Serializer};
+
+/// A service at a moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServiceStatus {
+    /// Its name in the config.
+    #[serde(serialize_with = "text")]
+    pub name: Arc<str>,
+    /// How endpoints are picked, as the config says it.
+    pub strategy: &'static str,
+    /// Whether its discovery has answered; an empty set is something else.
+    pub known: bool,
+    /// Seconds since its discovery last answered; `null` if never, or if there is nothing to ask.
+    #[serde(rename = "age_seconds", serialize_with = "seconds")]
+    pub age: Option<Duration>,
+    /// Its endpoints.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+/// An endpoint at a moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct EndpointStatus {
+    /// What it is called everywhere.
+    #[serde(serialize_with = "text")]
+    pub identity: Identity,
+    /// Where it is dialled, `ip:port`.
+    pub address: SocketAddr,
+    /// Its share of sessions against the others'.
+    pub weight: u32,
+    /// `active`, `draining`, `unhealthy` or `gone`.
+    pub state: &'static str,
+    /// Left out of picks for a while after failed dials.
+    pub ejected: bool,
+    /// Sessions that it holds, from the dial on.
+    pub sessions: usize,
+}
+
+/// Reads the services as they are now.
+pub type Services = Arc<dyn Fn() -> Vec<ServiceStatus> + Send + Sync>;
+
+pub(crate) fn text<S: Serializer>(value: &impl fmt::Display, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
+}
+
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
+fn seconds<S: Serializer>(age: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    age.map(|age| age.as_secs_f64()).serialize(to)
+}
