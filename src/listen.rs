@@ -1,3 +1,104 @@
-//! (to come)
+//! Step 1: socket in, validated handshake out.
+//!
+//! In: bound sockets. Out: requests that are what RFC 9112 and RFC 6455 say a request is, each with its [`Arrival`], for
+//! the stack of steps behind.
+//!
+//! - HTTP/1.1 is hyper's, with one deadline over accept and request head, and bounds on the head's size and fields.
+//! - After the 101 the socket is taken back out of hyper, and hyper keeps nothing of the connection.
+//!
+//! Not here: where a request goes ([`crate::route`]) and what else it must satisfy ([`crate::policy`]).
 
-pub mod handshake;
+mod accept;
+mod admission;
+pub(crate) mod handshake;
+mod http1;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use arc_swap::ArcSwap;
+use http::{StatusCode, request::Parts};
+
+pub(crate) use self::accept::prepare;
+pub use self::{
+    accept::{Accepted, Deliver, Door, bind, run as accept},
+    admission::{Admission, Permit, raise_descriptor_limit},
+    handshake::{BadHandshake, Kind, Upgrade, classify},
+    http1::serve,
+};
+use crate::{
+    answer::Answer,
+    config::Limits,
+    policy::headers::{Forwarding, Peer},
+    router::Router,
+    telemetry::metrics::HandshakeEnd,
+};
+
+/// One listening address and how its connections are treated.
+#[derive(Debug)]
+pub struct Site {
+    /// The address as configured; port 0 means that the kernel chose.
+    pub configured: SocketAddr,
+    /// The address that is bound.
+    pub bound: SocketAddr,
+    /// What a reload can change.
+    pub rules: ArcSwap<Rules>,
+}
+
+/// How connections of a site are treated.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// What backends are told of its clients, and whose word on that counts.
+    pub forwarding: Arc<Forwarding>,
+    /// Bounds of one connection's requests.
+    pub limits: Limits,
+}
+
+/// A client's connection, as all its requests share it, and its session after the 101.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The other end.
+    pub address: SocketAddr,
+    /// The other end as backends are told of it, and what it is believed.
+    pub peer: Peer,
+    permit: Permit,
+}
+
+impl Arrival {
+    /// The worker that serves this connection.
+    pub fn worker(&self) -> usize {
+        self.permit.worker()
+    }
+}
+
+/// The longest request target.
+const MAX_TARGET: usize = 8 * 1024;
+
+/// The first step that reads a request: lets pass what is a proper one, with its [`Kind`].
+pub fn judge(router: &Router, head: &mut Parts) -> Result<(), Answer> {
+    let refuse = |end| router.metrics.unrouted().handshake(end);
+    if head
+        .uri
+        .path_and_query()
+        .is_some_and(|target| target.as_str().len() > MAX_TARGET)
+    {
+        refuse(HandshakeEnd::TooLarge);
+        return Err(Answer::new(
+            StatusCode::URI_TOO_LONG,
+            "the request target is longer than 8 KiB",
+        )
+        .closing());
+    }
+    let kind = classify(head).map_err(|bad| {
+        refuse(if bad == BadHandshake::Version {
+            HandshakeEnd::NotUpgrade
+        } else {
+            HandshakeEnd::BadRequest
+        });
+        Answer {
+            close: bad.closes(),
+            ..Answer::new(bad.status(), bad.to_string())
+        }
+    })?;
+    head.extensions.insert(kind);
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! The accept loop of one listener.
+//!
+//! In: a bound socket. Out: admitted connections, each on the worker that is to serve it.
+//!
+//! - Runs on one worker and hands a connection over only if another worker has fewer: with one worker no thread is ever
+//!   woken for another.
+//! - A connection that the process has no place for is told so (503) without being read, at the price of one write.
+//! - When descriptors or memory run out it waits [`BACKOFF`] and counts; it never spins and never ends.
+//!
+//! Not here: what is spoken on the connection ([`super::serve`]).
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use socket2::{Domain, Socket, TcpKeepalive, Type};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::{Admission, Permit, Site};
+
+/// An accepted connection on its way to its worker, as a stream of this worker or of none.
+#[derive(Debug)]
+pub struct Accepted<S = TcpStream> {
+    pub(super) stream: S,
+    pub(super) address: SocketAddr,
+    pub(super) permit: Permit,
+    pub(super) site: Arc<Site>,
+    pub(super) at: Instant,
+}
+
+impl<S> Accepted<S> {
+    /// The worker that is to serve it.
+    pub fn worker(&self) -> usize {
+        self.permit.worker()
+    }
+
+    /// The same connection with its stream in another form.
+    pub fn try_map<T>(self, map: impl FnOnce(S) -> io::Result<T>) -> io::Result<Accepted<T>> {
+        let Self {
+            stream,
+            address,
+            permit,
+            site,
+            at,
+        } = self;
+        Ok(Accepted {
+            stream: map(stream)?,
+            address,
+            permit,
+            site,
+            at,
+        })
+    }
+}
+
+/// Where accepted connections go, and what is counted on the way.
+pub trait Deliver: Send + 'static {
+    /// Hands a connection to the worker that its permit names, which may be this one; gives it back if that one cannot
+    /// take it now.
+    fn deliver(&self, accepted: Accepted) -> Result<(), Accepted>;
+    /// A connection was refused for lack of room.
+    fn refused(&self);
+    /// Accepting failed for lack of a resource.
+    fn failed(&self, error: &io::Error);
+}
+
+/// How long the loop waits for descriptors or memory to come back.
+const BACKOFF: Duration = Duration::from_millis(50);
+
+/// Connections that the kernel holds for a loop that is behind (cut to `somaxconn`): a whole herd of reconnects.
+const BACKLOG: i32 = 4096;
+
+/// The door of one listener: where its connections are let in, on which worker it stands.
+#[derive(Debug)]
+pub struct Door<D> {
+    /// The listener that it belongs to.
+    pub site: Arc<Site>,
+    /// Who is let in.
+    pub admission: Arc<Admission>,
+    /// The worker that accepts.
+    pub worker: usize,
+    /// Where connections go.
+    pub deliver: D,
+}
+
+/// Accepts until told to stop; the socket is closed then.
+pub async fn run<D: Deliver>(
+    listener: TcpListener,
+    door: Door<D>,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    loop {
+        let stopped = async { stop.wait_for(|stop| *stop).await.map_or((), drop) };
+        tokio::select! {
+            biased;
+            () = stopped => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => door.admit(stream, address),
+                Err(error) if is_about_the_connection(&error) => {}
+                Err(error) => {
+                    door.deliver.failed(&error);
+                    sleep(BACKOFF).await;
+                }
+            },
+        }
+    }
+    // Closing resets what the kernel has accepted for us; those clients are better told to come back.
+    while let Some(Ok((stream, address))) = listener.accept().now_or_never() {
+        door.admit(stream, address);
+    }
+    Ok(())
+}
+
+impl<D: Deliver> Door<D> {
+    fn admit(&self, stream: TcpStream, address: SocketAddr) {
+        let Some(permit) = self.admission.enter(self.worker) else {
+            self.deliver.refused();
+            refuse(&stream);
+            return;
+        };
+        let accepted = Accepted {
+            stream,
+            address,
+            permit,
+            site: Arc::clone(&self.site),
+            at: Instant::now(),
+        };
+        if let Err(mut back) = self.deliver.deliver(accepted) {
+            // The other worker is too far behind to be told; better here than nowhere.
+            back.permit.move_to(self.worker);
+            if self.deliver.deliver(back).is_err() {
+                self.deliver.refused();
+            }
+        }
+    }
+}
+
+/// Says why and closes. The request is not waited for: whoever is over the limit gets no time of ours.
+fn refuse(stream: &TcpStream) {
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {}\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        fastrand::u32(1..=5)
+    );
+    // A fresh socket takes this whole; if not, the client learns nothing but loses nothing either.
+    let _ = stream.try_write(head.as_bytes());
+}
+
+/// Failures of one connection that say nothing about the next (accept(2)).
+fn is_about_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, Interrupted, NetworkUnreachable, PermissionDenied, TimedOut,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted | NetworkUnreachable | PermissionDenied | TimedOut
+    )
+}
+
+/// Opens a listening socket whose connections inherit what a session of hours needs (tcp(7): Linux copies these
+/// options to accepted sockets, which saves six calls per connection).
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    prepare(&socket)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A peer that has vanished without a word is noticed: by keep-alive probes when idle, by unacknowledged bytes when not.
+pub(crate) fn prepare(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(Duration::from_secs(20))
+            .with_interval(Duration::from_secs(5))
+            .with_retries(3),
+    )?;
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(30)))
+}
