@@ -133,7 +133,7 @@ pub struct Service {
 }
 
 /// One discovery source of a service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Discovery {
     /// `static:` a list of `ip:port`, or of `{ address: ip:port, weight: 1 }` with weights up to 65,535; no address twice.
     Static(Vec<Endpoint>),

@@ -1,3 +1,240 @@
-//! (to come)
+//! Step 5: a handshake becomes a session.
+//!
+//! In: a request that has passed every policy. Out: the backend's 101 or its refusal, or an answer of our own; and, after
+//! a 101, a session of its own task.
+//!
+//! - Nothing is promised before the backend said 101: until then another endpoint may be tried, and the client has seen
+//!   nothing.
+//! - All tries together have `handshake_timeout`. A try that others may follow has half of what is left; then another
+//!   endpoint is tried if there is one, and if not the try goes on.
+//! - A client that leaves cancels the dial.
+//! - What the backend answers otherwise (401, 403, 404, 503 with its body) passes through.
+//!
+//! Not here: which endpoint ([`crate::balance`]), the session itself ([`crate::relay`]).
 
+mod attempt;
+mod connect;
+mod offer;
+mod open;
 pub mod verify;
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Request, Response, StatusCode, header, response};
+use http_body_util::Empty;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use tokio::time::Instant;
+
+use self::{
+    attempt::{Attempts, Failed, Success},
+    open::Opening,
+};
+use crate::{
+    answer::{Answer, Body},
+    listen::{Arrival, Kind, Upgrade},
+    policy::headers::strip_response,
+    route::Matched,
+    router::{Planned, Router, UnderWay},
+    telemetry::metrics::HandshakeEnd,
+};
+
+/// The innermost service of the stack.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    router: Arc<Router>,
+}
+
+/// A handshake on its way to a backend.
+#[derive(Debug)]
+struct Handshake {
+    router: Arc<Router>,
+    arrival: Arc<Arrival>,
+    upgrade: Upgrade,
+    matched: Matched,
+    headers: HeaderMap,
+    started: Instant,
+    under_way: UnderWay,
+}
+
+/// Counts how a handshake ended; a client that leaves drops it.
+struct Verdict {
+    planned: Arc<Planned>,
+    started: Instant,
+    end: HandshakeEnd,
+}
+
+// === impl Forward ===
+
+impl Forward {
+    /// Dials the endpoints of this router's services.
+    pub fn new(router: Arc<Router>) -> Self {
+        Self { router }
+    }
+}
+
+impl tower::Service<Request<Incoming>> for Forward {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+        let on_upgrade = hyper::upgrade::on(&mut request);
+        let (mut head, _) = request.into_parts();
+        let extensions = &mut head.extensions;
+        let (Some(arrival), Some(kind), Some(matched)) =
+            (extensions.remove(), extensions.remove(), extensions.remove())
+        else {
+            // Only a stack that was composed without the steps before this one gets here.
+            return Box::pin(std::future::ready(Ok(no_upgrade())));
+        };
+        let Kind::WebSocket(upgrade) = kind else {
+            let matched: Matched = matched;
+            matched.planned.metrics.handshake(HandshakeEnd::NotUpgrade);
+            return Box::pin(std::future::ready(Ok(no_upgrade())));
+        };
+        let handshake = Handshake {
+            router: Arc::clone(&self.router),
+            arrival,
+            upgrade,
+            matched,
+            headers: head.headers,
+            started: Instant::now(),
+            under_way: self.router.begin(),
+        };
+        Box::pin(async move { Ok(handshake.run(on_upgrade).await) })
+    }
+}
+
+fn no_upgrade() -> Response<Body> {
+    Answer::new(
+        StatusCode::UPGRADE_REQUIRED,
+        "this route takes WebSocket upgrades only",
+    )
+    .into_response()
+}
+
+// === impl Handshake ===
+
+impl Handshake {
+    async fn run(self, on_upgrade: OnUpgrade) -> Response<Body> {
+        let mut verdict = Verdict::new(&self);
+        match self.attempt().await {
+            Ok(Success::Upgraded {
+                head,
+                stream,
+                early,
+                lease,
+            }) => {
+                verdict.reached(HandshakeEnd::Upgraded);
+                let response = switching(head);
+                let under_way = self.under_way.clone();
+                let opening = Opening {
+                    on_upgrade,
+                    backend: stream,
+                    early,
+                    lease,
+                    under_way,
+                };
+                open::spawn(opening, &self.router, &self.arrival, &self.matched);
+                response
+            }
+            Ok(Success::Refused(response)) => {
+                verdict.reached(HandshakeEnd::RefusedByBackend);
+                refusal(response)
+            }
+            Err(failed) => {
+                verdict.end = failed.end;
+                self.log_failure(&failed);
+                failed.answer().into_response()
+            }
+        }
+    }
+
+    async fn attempt(&self) -> Result<Success, Failed> {
+        let service = &self.matched.planned.service;
+        let settings = service.settings.load_full();
+        Attempts::new(
+            service.balance.clone(),
+            &settings,
+            self.started,
+            &self.upgrade,
+            || self.request(),
+        )
+        .run()
+        .await
+    }
+
+    /// The request as one backend is to see it; each try needs its own.
+    fn request(&self) -> Request<Empty<Bytes>> {
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = self.matched.upstream.clone().into();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+
+    fn log_failure(&self, failed: &Failed) {
+        tracing::debug!(
+            target: "longhaul::handshake",
+            route = %self.matched.planned.route.name,
+            service = %self.matched.planned.route.service,
+            endpoint = failed.endpoint.map(tracing::field::display),
+            client = %self.matched.client,
+            tries = failed.tries,
+            reason = %failed,
+            "handshake failed",
+        );
+    }
+}
+
+/// The backend's 101 for the client: its own fields, without what was meant for one hop.
+fn switching(head: response::Parts) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = head.headers;
+    strip_response(StatusCode::SWITCHING_PROTOCOLS, response.headers_mut());
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, http::HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, http::HeaderValue::from_static("websocket"));
+    response
+}
+
+fn refusal(response: Response<Incoming>) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    strip_response(head.status, &mut head.headers);
+    head.extensions.clear();
+    head.version = http::Version::HTTP_11;
+    Response::from_parts(head, Body::backend(body))
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    fn new(handshake: &Handshake) -> Self {
+        Self {
+            planned: Arc::clone(&handshake.matched.planned),
+            started: handshake.started,
+            end: HandshakeEnd::ClientGone,
+        }
+    }
+
+    fn reached(&mut self, end: HandshakeEnd) {
+        self.end = end;
+        self.planned.metrics.handshake_seconds(self.started.elapsed());
+    }
+}
+
+impl Drop for Verdict {
+    fn drop(&mut self) {
+        self.planned.metrics.handshake(self.end);
+    }
+}

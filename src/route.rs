@@ -18,6 +18,7 @@
 //! Not here: what a route demands ([`policy`](crate::policy)), and where its service's endpoints are
 //! ([`balance`](crate::balance)).
 
+mod choose;
 mod fields;
 mod host;
 mod path;
@@ -27,6 +28,7 @@ mod target;
 mod template;
 
 pub use self::{
+    choose::{Matched, choose},
     fields::FieldMatch,
     path::AmbiguousPath,
     pattern::{HostPattern, PathPattern, Pattern, PatternError},

@@ -353,12 +353,6 @@ impl Count {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Raises it; only the session's own task may.
-    pub(crate) fn add(&self, n: u64) {
-        self.0
-            .store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
-    }
-
     /// Sets it; only the session's own task may.
     pub(crate) fn set(&self, n: u64) {
         self.0.store(n, Ordering::Relaxed);

@@ -1,0 +1,245 @@
+//! What all workers share: the plan that handshakes follow, the services, the live sessions.
+//!
+//! In: a checked [`Config`], at start and at every reload. Out: one [`Plan`], swapped as a whole, so that a handshake
+//! sees the old routes or the new ones and never a mixture.
+//!
+//! - A [`Service`] is found again by its name: its counts, its ejections and its endpoints survive every reload.
+//! - A service that no route binds to any more is kept as long as it has sessions.
+//!
+//! Not here: who feeds endpoints and who drains ([`crate::app`], [`crate::drain`]).
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use discovery::{Endpoint, Identity, State};
+use tower::discover::Change;
+
+use crate::{
+    balance::{Balance, Settings},
+    config::{self, Config},
+    route::Table,
+    session::Sessions,
+    telemetry::metrics::{Metrics, RouteMetrics},
+};
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Router {
+    /// What new handshakes follow.
+    pub plan: ArcSwap<Plan>,
+    /// Every live session.
+    pub sessions: Arc<Sessions>,
+    /// Every counter.
+    pub metrics: Arc<Metrics>,
+    draining: AtomicBool,
+    /// Held by every handshake that is under way.
+    handshakes: Arc<()>,
+}
+
+/// A handshake that is under way, from its dial until its session is registered.
+#[derive(Clone, Debug)]
+pub struct UnderWay(#[expect(dead_code, reason = "counted, never read")] Arc<()>);
+
+/// The routes and services of one configuration.
+#[derive(Debug)]
+pub struct Plan {
+    /// Finds the route of a request.
+    pub table: Table,
+    /// The routes by name, with what they lead to.
+    pub routes: HashMap<Arc<str>, Arc<Planned>>,
+    /// The services by name.
+    pub services: HashMap<Arc<str>, Arc<Service>>,
+}
+
+/// A route with what it leads to.
+#[derive(Debug)]
+pub struct Planned {
+    /// The route as configured.
+    pub route: Arc<config::Route>,
+    /// The service that it binds to.
+    pub service: Arc<Service>,
+    /// Its counters.
+    pub metrics: Arc<RouteMetrics>,
+}
+
+/// A service and its endpoints.
+#[derive(Debug)]
+pub struct Service {
+    /// Picks endpoints; the same through all reloads.
+    pub balance: Balance,
+    /// Its settings in the current configuration.
+    pub settings: ArcSwap<config::Service>,
+    /// Endpoints that an operator drains, with the state that discovery gives them.
+    held: Mutex<HashMap<Identity, State>>,
+}
+
+// === impl Router ===
+
+impl Router {
+    /// With the plan of a first configuration.
+    pub fn new(config: &Config, workers: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+        let plan = Plan::new(config, &HashMap::new(), &metrics);
+        Arc::new(Self {
+            plan: ArcSwap::from_pointee(plan),
+            sessions: Sessions::new(workers),
+            metrics,
+            draining: AtomicBool::new(false),
+            handshakes: Arc::new(()),
+        })
+    }
+
+    /// Swaps in the plan of another configuration and returns the one before.
+    pub fn follow(&self, config: &Config) -> Arc<Plan> {
+        let plan = Plan::new(config, &self.plan.load().services, &self.metrics);
+        self.plan.swap(Arc::new(plan))
+    }
+
+    /// Turns new handshakes away from now on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Counts a handshake until what is returned is dropped.
+    pub fn begin(&self) -> UnderWay {
+        UnderWay(Arc::clone(&self.handshakes))
+    }
+
+    /// Handshakes that may still become sessions.
+    pub fn handshakes(&self) -> usize {
+        Arc::strong_count(&self.handshakes) - 1
+    }
+
+    /// Whether new handshakes are turned away.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+}
+
+// === impl Plan ===
+
+impl Plan {
+    fn new(config: &Config, before: &HashMap<Arc<str>, Arc<Service>>, metrics: &Arc<Metrics>) -> Self {
+        let mut services: HashMap<_, _> = before
+            .iter()
+            .filter(|(name, service)| !config.services.contains_key(*name) && service.has_sessions())
+            .map(|(name, service)| (Arc::clone(name), Arc::clone(service)))
+            .collect();
+        for (name, settings) in &config.services {
+            let service = match before.get(name) {
+                Some(service) => {
+                    service.balance.reconfigure(balance_settings(settings));
+                    service.settings.store(Arc::clone(settings));
+                    Arc::clone(service)
+                }
+                None => Arc::new(Service::new(settings)),
+            };
+            services.insert(Arc::clone(name), service);
+        }
+        let routes = config
+            .routes
+            .iter()
+            .filter_map(|route| {
+                let service = Arc::clone(services.get(&route.service)?);
+                let metrics = metrics.route(&route.name, &route.service);
+                let planned = Planned {
+                    route: Arc::clone(route),
+                    service,
+                    metrics,
+                };
+                Some((Arc::clone(&route.name), Arc::new(planned)))
+            })
+            .collect();
+        Self {
+            table: Table::new(&config.routes),
+            routes,
+            services,
+        }
+    }
+}
+
+// === impl Service ===
+
+impl Service {
+    fn new(settings: &Arc<config::Service>) -> Self {
+        Self {
+            balance: Balance::new(Arc::clone(&settings.name), balance_settings(settings)),
+            settings: ArcSwap::new(Arc::clone(settings)),
+            held: Mutex::default(),
+        }
+    }
+
+    /// Takes in one change of the endpoint set; what an operator drains stays draining.
+    pub fn apply(&self, change: Change<Identity, Endpoint>) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        self.balance.apply(match change {
+            Change::Insert(identity, endpoint) => match held.get_mut(&identity) {
+                Some(state) => {
+                    *state = endpoint.state;
+                    Change::Insert(identity, drained(endpoint))
+                }
+                None => Change::Insert(identity, endpoint),
+            },
+            remove @ Change::Remove(_) => remove,
+        });
+    }
+
+    /// Gives an endpoint no new sessions until [`Service::release`]; false if there is no such endpoint.
+    pub fn hold(&self, identity: &Identity) -> bool {
+        let Some(endpoint) = self.listed(identity) else {
+            return false;
+        };
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.entry(identity.clone()).or_insert(endpoint.state);
+        self.balance
+            .apply(Change::Insert(identity.clone(), drained(endpoint)));
+        true
+    }
+
+    /// Takes back [`Service::hold`]; false if there is no such endpoint.
+    pub fn release(&self, identity: &Identity) -> bool {
+        let Some(endpoint) = self.listed(identity) else {
+            return false;
+        };
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = held.remove(identity) {
+            self.balance
+                .apply(Change::Insert(identity.clone(), Endpoint { state, ..endpoint }));
+        }
+        true
+    }
+
+    fn listed(&self, identity: &Identity) -> Option<Endpoint> {
+        self.balance
+            .snapshot()
+            .iter()
+            .find(|endpoint| endpoint.identity == *identity)
+            .cloned()
+    }
+
+    fn has_sessions(&self) -> bool {
+        self.balance
+            .endpoints()
+            .iter()
+            .any(|endpoint| endpoint.sessions > 0)
+    }
+}
+
+fn drained(endpoint: Endpoint) -> Endpoint {
+    Endpoint {
+        state: State::Draining,
+        ..endpoint
+    }
+}
+
+fn balance_settings(settings: &config::Service) -> Settings {
+    Settings {
+        strategy: settings.balance,
+        max_sessions_per_endpoint: settings.max_sessions_per_endpoint,
+    }
+}
