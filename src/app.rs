@@ -1,1 +1,276 @@
-//! (to come)
+//! The life of a router: what a configuration opens, what a reload changes, how it ends.
+//!
+//! In: checked configurations. Out: open listeners, fed services, an admin address; and an end that loses no session
+//! without a word.
+//!
+//! - A reload is all or nothing: what can fail (a new listener's address) is done first, then everything is swapped.
+//! - No reload touches a live session. Sessions of what was removed follow their service's `drain`.
+//! - Every task that is started here is owned here and ends with this.
+//!
+//! This runs on the control thread. Not here: what happens on the workers ([`crate::worker`]), signals and the config
+//! file ([`crate::process`]).
+
+mod feed;
+mod listeners;
+mod operator;
+mod task;
+
+use std::{
+    collections::HashMap, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, thread::available_parallelism,
+};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use self::{feed::Feeds, listeners::Listeners, operator::Operator, task::Task};
+use crate::{
+    admin::{self, Readiness, Sources, TokenFile},
+    config::{Config, DrainMode},
+    drain::{self, Terms},
+    listen::{Admission, raise_descriptor_limit},
+    router::{Plan, Router},
+    session::Cause,
+    stack::{self, Extra},
+    telemetry::{LogLoss, metrics::Metrics},
+    worker::Workers,
+};
+
+/// A running router.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    router: Arc<Router>,
+    workers: Workers,
+    listeners: Listeners,
+    feeds: Feeds,
+    /// Drains of removed routes, by name.
+    leaving: HashMap<Arc<str>, Task>,
+    readiness: Readiness,
+    token: Arc<TokenFile>,
+    admin: Option<(SocketAddr, Task)>,
+}
+
+/// What a router is started with besides its configuration.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// A layer of an embedder's own.
+    pub layer: Option<Extra>,
+    /// Pages beside the admin console.
+    pub pages: Option<axum::Router>,
+    /// Where dropped log lines are counted.
+    pub loss: LogLoss,
+}
+
+/// Why a configuration could not be opened. Nothing of it is in use then.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address as configured.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The admin address.
+    #[error("cannot open the admin address {address}")]
+    Admin {
+        /// The address as configured.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The worker threads.
+    #[error("cannot start the workers")]
+    Workers(#[source] io::Error),
+}
+
+impl App {
+    /// Opens everything that `config` names; must run within the control thread's runtime.
+    pub async fn start(config: Config, options: Options) -> Result<Self, StartError> {
+        let count = config
+            .workers
+            .or_else(|| available_parallelism().ok())
+            .map_or(1, NonZeroUsize::get);
+        let readiness = Readiness::default();
+        let opening = readiness.part("listeners");
+        let metrics = Metrics::new(options.loss);
+        let router = Router::new(&config, count, Arc::clone(&metrics));
+        let admission = Admission::new(count, raise_descriptor_limit(), config.limits.connections);
+        let bound = Listeners::default().bind(&config)?;
+        let stack = stack::build(&router, options.layer.as_ref());
+        let workers = Workers::start(&router, &admission, count, &stack).map_err(StartError::Workers)?;
+        let mut app = Self {
+            token: TokenFile::new(config.admin.as_ref().and_then(|admin| admin.token_file.clone())),
+            feeds: Feeds::default(),
+            leaving: HashMap::new(),
+            listeners: Listeners::default(),
+            admin: None,
+            config,
+            router,
+            workers,
+            readiness,
+        };
+        app.open_admin(options.pages).await?;
+        app.feeds.follow(&app.config, &app.router, &app.readiness);
+        app.listeners.replace(bound, &app.config, &mut app.workers);
+        tracing::info!(workers = count, connections = admission.limit(), "started");
+        drop(opening);
+        Ok(app)
+    }
+
+    async fn open_admin(&mut self, pages: Option<axum::Router>) -> Result<(), StartError> {
+        let Some(settings) = &self.config.admin else {
+            return Ok(());
+        };
+        let address = settings.address;
+        let failed = |source| StartError::Admin { address, source };
+        let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        let operator = Operator::new(&self.router, self.workers.admission());
+        let sources = Sources {
+            sessions: Arc::clone(&self.router.sessions),
+            services: operator.services(),
+            metrics: Arc::clone(&self.router.metrics),
+            ready: self.readiness.clone(),
+            control: Arc::new(operator),
+            token: Arc::clone(&self.token),
+        };
+        tracing::info!(address = %bound, "admin listening");
+        let serving = async move {
+            if let Err(error) = admin::serve(listener, sources, pages, std::future::pending()).await {
+                tracing::error!(%error, "the admin address failed");
+            }
+        };
+        self.admin = Some((bound, Task::spawn(serving)));
+        Ok(())
+    }
+
+    /// Changes over to another configuration; on an error the old one stays as it was.
+    pub fn reload(&mut self, config: Config) -> Result<(), StartError> {
+        let bound = self.listeners.bind(&config)?;
+        self.warn_of_what_stays(&config);
+        let before = self.router.follow(&config);
+        self.feeds.follow(&config, &self.router, &self.readiness);
+        self.listeners.replace(bound, &config, &mut self.workers);
+        self.workers.admission().reconfigure(config.limits.connections);
+        self.token
+            .set(config.admin.as_ref().and_then(|admin| admin.token_file.clone()));
+        self.config = config;
+        self.drain_removed_routes(&before);
+        Ok(())
+    }
+
+    fn warn_of_what_stays(&self, config: &Config) {
+        if config.workers != self.config.workers {
+            tracing::warn!("a change of `workers` takes effect at the next start");
+        }
+        let address = |config: &Config| config.admin.as_ref().map(|admin| admin.address);
+        if address(config) != address(&self.config) {
+            tracing::warn!("a change of `admin.address` takes effect at the next start");
+        }
+    }
+
+    /// Sessions of a removed route follow their service's `drain`; those of a route that is back are left alone.
+    fn drain_removed_routes(&mut self, before: &Plan) {
+        let plan = self.router.plan.load();
+        self.leaving
+            .retain(|name, drain| !plan.routes.contains_key(name) && !drain.is_finished());
+        for (name, planned) in before
+            .routes
+            .iter()
+            .filter(|(name, _)| !plan.routes.contains_key(*name))
+        {
+            let terms = planned.service.settings.load().drain;
+            if terms.mode == DrainMode::Keep {
+                continue;
+            }
+            let (router, route) = (Arc::clone(&self.router), Arc::clone(name));
+            let leaving = move || {
+                let mut sessions = router.sessions.all();
+                sessions.retain(|session| session.route == route);
+                sessions
+            };
+            self.leaving
+                .insert(Arc::clone(name), Task::spawn(drain::run(terms.into(), leaving)));
+        }
+    }
+
+    /// Ends the router properly: not ready, `delay`, no new connections, Closes over `window`, a cut at `deadline`.
+    pub async fn shutdown(mut self) {
+        let settings = self.config.shutdown;
+        self.readiness.drain();
+        tracing::info!(sessions = self.router.sessions.len(), "shutting down");
+        sleep(settings.delay).await;
+        self.router.drain();
+        self.listeners.close();
+        let start = Instant::now();
+        let terms = Terms {
+            window: settings.window,
+            deadline: settings.deadline,
+            close_code: 1001,
+            cause: Cause::Shutdown,
+        };
+        loop {
+            drain::run(terms, || self.router.sessions.all()).await;
+            // A handshake that was under way may still become a session.
+            let settled = self.router.handshakes() == 0 && self.router.sessions.is_empty();
+            if settled || start.elapsed() >= settings.deadline {
+                break;
+            }
+            sleep(SETTLE).await;
+        }
+        tracing::info!("stopped");
+    }
+
+    /// The addresses of the listeners, in the order of the configuration.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.addresses()
+    }
+
+    /// The admin address.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(address, _)| *address)
+    }
+
+    /// What all workers share.
+    pub fn router(&self) -> &Arc<Router> {
+        &self.router
+    }
+
+    /// Which parts are not ready yet.
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// The configuration in use.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+/// How often a handshake that is the last thing left is looked for.
+const SETTLE: std::time::Duration = std::time::Duration::from_millis(10);
+
+impl From<crate::config::Drain> for Terms {
+    fn from(drain: crate::config::Drain) -> Self {
+        Self {
+            window: drain.window,
+            deadline: drain.deadline,
+            close_code: drain.close_code,
+            cause: Cause::Drain,
+        }
+    }
+}
+
+/// Says stop to whoever listens, when it is dropped at the latest.
+#[derive(Debug)]
+struct Stop(watch::Sender<bool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
+}

@@ -7,20 +7,27 @@
 //!           drain watches listen, balance and relay;  admin reads all of it
 //! ```
 //!
-//! The modules below are declared in the order in which a connection meets them.
+//! The first seven modules are the steps, in the order in which a connection meets them; then comes what joins the
+//! steps, what surrounds them, and what runs it all.
 
+pub mod listen;
+pub mod route;
+pub mod policy;
 pub mod balance;
 pub mod dial;
-pub mod drain;
-pub mod listen;
-pub mod policy;
 pub mod relay;
-pub mod route;
+pub mod drain;
 
-pub mod admin;
-pub mod app;
-pub mod config;
-pub mod demo;
-pub mod session;
 pub mod stack;
+pub mod router;
+pub mod session;
+pub mod worker;
+pub mod answer;
+
+pub mod config;
 pub mod telemetry;
+pub mod admin;
+
+pub mod app;
+pub mod process;
+pub mod demo;

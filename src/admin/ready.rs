@@ -13,10 +13,17 @@ use std::{
 };
 
 use serde::Serialize;
+use tokio::sync::Notify;
 
 /// The parts that are not ready; clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<Parts>>);
+pub struct Readiness(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    parts: Mutex<Parts>,
+    changed: Notify,
+}
 
 /// A part that is not ready yet; dropping it says that it is.
 #[must_use = "the part is ready as soon as this is dropped"]
@@ -63,6 +70,17 @@ impl Readiness {
         self.parts().draining = true;
     }
 
+    /// Waits until every part is ready.
+    pub async fn ready(&self) {
+        loop {
+            let changed = self.0.changed.notified();
+            if self.report().ready {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Who is not ready.
     pub fn report(&self) -> Report {
         let parts = self.parts();
@@ -74,7 +92,7 @@ impl Readiness {
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,6 +101,7 @@ impl Readiness {
 impl Drop for Token {
     fn drop(&mut self) {
         self.readiness.parts().waiting.remove(&self.number);
+        self.readiness.0.changed.notify_waiters();
     }
 }
 
