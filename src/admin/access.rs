@@ -1,6 +1,6 @@
 //! Who may ask the admin address for what; decided from the head of a request, before it is routed.
 //!
-//! In: a request head, the address that is bound, the token file. Out: nothing, or the [`Refusal`] that is the answer.
+//! In: a request head, the address that is bound, the token file. Out: nothing, or the refusal that is the answer.
 //!
 //! The rules, in order:
 //! 1. Exactly one Host. On a loopback address it must be a loopback address or `localhost`: a page whose name was rebound

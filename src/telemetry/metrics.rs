@@ -5,7 +5,7 @@
 //!
 //! Promises:
 //! - nothing that a client chooses becomes a label: values are names of the config, addresses of endpoints and closed
-//!   lists of words ([`HandshakeEnd`], [`Refused`], [`close codes`](route));
+//!   lists of words ([`HandshakeEnd`], [`Refused`], close codes);
 //! - counting is an atomic addition; what can be read from the live sessions is computed at the scrape, so that moving
 //!   bytes costs nothing;
 //! - a series once shown stays, also when a reload takes its route away: its sessions may live for hours.

@@ -1,6 +1,6 @@
 //! The two log lines of a session.
 //!
-//! In: a [`Session`], and the [`Outcome`] when it ends. Out: one line each at INFO, under [`TARGET`].
+//! In: a [`Session`], and the [`Outcome`] when it ends. Out: one line each at INFO, under the target `longhaul::session`.
 //!
 //! Fields of both: `session`, `route`, `service`, `endpoint` (`ip:port`), `client`. The second adds `duration_ms`,
 //! `bytes_from_client`, `bytes_to_client`, `messages_from_client`, `messages_to_client`, `initiator`, `code` (absent where
