@@ -10,7 +10,7 @@
 
 mod accept;
 mod admission;
-pub(crate) mod handshake;
+pub mod handshake;
 mod http1;
 
 use std::{net::SocketAddr, sync::Arc};

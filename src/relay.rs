@@ -11,7 +11,7 @@
 //!   that ends without a Close is dead, and its client is told so with 1001.
 //! - A direction with an invalid frame is opaque: relayed, never injected into.
 //!
-//! Not here: finding frames ([`frames`]), one direction ([`flow`]), deadlines ([`clock`]), who told a session to end
+//! Not here: finding frames ([`frames`]), one direction (`flow`), deadlines (`clock`), who told a session to end
 //! ([`crate::drain`], [`crate::admin`]).
 
 mod clock;

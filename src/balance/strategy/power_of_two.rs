@@ -217,7 +217,7 @@ mod tests {
                         model.push(u64::from(weight));
                     }
                 }
-                prop_assert_eq!(weights.total(), model.iter().sum());
+                prop_assert_eq!(weights.total(), model.iter().sum::<u64>());
                 let owners = model.iter().enumerate().flat_map(|(i, w)| std::iter::repeat_n(i, *w as usize));
                 for (point, owner) in owners.enumerate() {
                     prop_assert_eq!(weights.find(point as u64), owner);
