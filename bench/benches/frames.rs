@@ -1,5 +1,4 @@
 //! What the frame tracker costs per chunk: one small message, a full buffer of small messages, a large payload.
-#![expect(missing_docs, reason = "criterion's macros declare public items")]
 
 use std::hint::black_box;
 

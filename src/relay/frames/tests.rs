@@ -1,12 +1,13 @@
-use std::io::Cursor;
+mod reference;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::super::streams::{self, chunks, encode};
 use super::*;
+use reference::reference;
 
 /// All that can be seen of a tracker.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,100 +33,6 @@ fn walked(sender: Sender, bytes: &[u8]) -> FrameTracker {
     let mut tracker = FrameTracker::new(sender);
     tracker.walk(bytes);
     tracker
-}
-
-/// What a straightforward reader of the whole stream says, headers by tungstenite.
-fn reference(sender: Sender, bytes: &[u8]) -> Seen {
-    let mut seen = Seen {
-        at_boundary: true,
-        remaining: 0,
-        messages: 0,
-        close: None,
-        violation: None,
-    };
-    let mut open = false;
-    let mut at = 0;
-    while at < bytes.len() {
-        seen.at_boundary = false;
-        if seen.close.is_some() {
-            seen.violation = Some(Violation::AfterClose);
-            return seen;
-        }
-        seen.violation = bytes[at..]
-            .get(..2)
-            .and_then(|start| broken_start(sender, open, start[0], start[1]));
-        if seen.violation.is_some() {
-            return seen;
-        }
-        let mut cursor = Cursor::new(&bytes[at..]);
-        let Some((header, length)) = FrameHeader::parse(&mut cursor).expect("the opcode is known") else {
-            return seen;
-        };
-        let close = header.opcode == OpCode::Control(Control::Close);
-        let length_form = cursor.position() as usize - if header.mask.is_some() { 4 } else { 0 };
-        seen.violation = match length_form {
-            4 if length < 126 => Some(Violation::LengthForm),
-            10 if length < 65_536 => Some(Violation::LengthForm),
-            10 if length >= 1 << 63 => Some(Violation::LengthRange),
-            _ => None,
-        };
-        if seen.violation.is_some() {
-            return seen;
-        }
-        let payload = at + cursor.position() as usize;
-        let there = (bytes.len() - payload) as u64;
-        if there < length {
-            seen.remaining = if close {
-                (length - there).min(length - 2)
-            } else {
-                length - there
-            };
-            // The code counts as header: nothing of the payload is announced before it is there.
-            if close && there < 2 {
-                seen.remaining = 0;
-            }
-            return seen;
-        }
-        at = payload + length as usize;
-        seen.at_boundary = true;
-        match header.opcode {
-            OpCode::Data(_) => {
-                open = !header.is_final;
-                seen.messages += u64::from(header.is_final);
-            }
-            OpCode::Control(Control::Close) => {
-                let key = header.mask.unwrap_or_default();
-                let code = bytes[payload..at]
-                    .get(..2)
-                    .map(|code| [code[0] ^ key[0], code[1] ^ key[1]]);
-                seen.close = Some(Close {
-                    code: code.map(u16::from_be_bytes),
-                });
-            }
-            OpCode::Control(_) => {}
-        }
-    }
-    seen
-}
-
-/// RFC 6455, 5.2, 5.4 and 5.5, as far as the first two bytes show it.
-fn broken_start(sender: Sender, open: bool, first: u8, second: u8) -> Option<Violation> {
-    let control = first & 0x08 != 0;
-    let checks = [
-        ((second >= 0x80) != (sender == Sender::Client), Violation::Masking),
-        (
-            [3, 4, 5, 6, 7, 11, 12, 13, 14, 15].contains(&(first % 16)),
-            Violation::Opcode,
-        ),
-        (first % 16 == 0 && !open, Violation::Continuation),
-        ([1, 2].contains(&(first % 16)) && open, Violation::Interleaved),
-        (control && first < 0x80, Violation::FragmentedControl),
-        (control && second % 128 > 125, Violation::LongControl),
-        (first % 16 == 8 && second % 128 == 1, Violation::HalfCloseCode),
-    ];
-    checks
-        .into_iter()
-        .find_map(|(broken, violation)| broken.then_some(violation))
 }
 
 #[test]

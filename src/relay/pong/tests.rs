@@ -41,24 +41,28 @@ const OURS: [u8; 8] = *b"longhaul";
 
 #[test]
 fn ours_is_swallowed_at_every_cut_and_the_rest_passes() {
-    let streams: &[(Sender, &[u8], &[u8], &[u8])] = &[
-        (Sender::Backend, b"\x81\x01a", b"\x8A\x08longhaul", b"\x81\x01b"),
-        (Sender::Backend, b"\x01\x01a", b"\x8A\x08longhaul", b"\x80\x01b"),
+    let streams: &[(Sender, [&[u8]; 3])] = &[
+        (Sender::Backend, [b"\x81\x01a", b"\x8A\x08longhaul", b"\x81\x01b"]),
+        (Sender::Backend, [b"\x01\x01a", b"\x8A\x08longhaul", b"\x80\x01b"]),
         (
             Sender::Client,
-            b"\x81\x81\0\0\0\0a",
-            b"\x8A\x88\x01\x02\x03\x04mmmcicvh",
-            b"\x81\x81\0\0\0\0b",
+            [
+                b"\x81\x81\0\0\0\0a",
+                b"\x8A\x88\x01\x02\x03\x04mmmcicvh",
+                b"\x81\x81\0\0\0\0b",
+            ],
         ),
         // The key looks like the start of a Pong.
         (
             Sender::Client,
-            b"",
-            b"\x8A\x88\0\0\0\0longhaul",
-            b"\x8A\x88\x8A\x88\x8A\x88longhaul",
+            [
+                b"",
+                b"\x8A\x88\0\0\0\0longhaul",
+                b"\x8A\x88\x8A\x88\x8A\x88longhaul",
+            ],
         ),
     ];
-    for &(sender, before, pong, after) in streams {
+    for &(sender, [before, pong, after]) in streams {
         let (all, rest) = ([before, pong, after].concat(), [before, after].concat());
         for first in 0..=all.len() {
             for second in first..=all.len() {
