@@ -13,8 +13,9 @@
 //!    +--------------------- established (after early drops: and lasted a second, as Proving) ------------------+
 //! ```
 //!
-//! The n-th ejection in a row lasts between half of and the whole of 2^n seconds, at most 30, evenly at random: 1-2 s, 2-4, 4-8,
-//! 8-16, 15-30, 15-30 ... A success starts again at 1-2 s. Failures while ejected do not count: only a trial makes it longer.
+//! The n-th ejection in a row lasts between half of and the whole of 2^n seconds, at most 30, evenly at random: 1-2 s,
+//! 2-4, 4-8, 8-16, 15-30, 15-30 ... A success starts again at 1-2 s. Failures while ejected do not count: only a failed
+//! trial makes it longer.
 //!
 //! Not here: which endpoints are candidates, and what happens when all are ejected ([`super::picker`]).
 

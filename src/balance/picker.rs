@@ -3,8 +3,8 @@
 //! In: changes of the endpoint set, picks, and what became of them; the time is an argument. Out: a slot for each pick.
 //!
 //! Promises:
-//! - Every call but `reconfigure`, `listed` and `status` is O(log n). Ejections are looked at when a pick comes, no more
-//!   than [`EXPIRED_PER_PICK`] of them at once: there are no timers.
+//! - Every call but `reconfigure`, `listed` and `status` is O(log n). Ejections are looked at when a pick comes, at most
+//!   [`EXPIRED_PER_PICK`] at once: no timers.
 //! - An endpoint that is removed while it has sessions stays as "gone" and takes its count back if it returns.
 //!
 //! Candidates live in two strategies of the same kind: `ready` for those that are not ejected, `ejected` for those that
@@ -16,7 +16,7 @@ mod entry;
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::{BinaryHeap, HashMap, binary_heap::PeekMut},
     sync::Arc,
 };
 
@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use self::entry::{Entry, Place, Standing};
 use super::{
     EndpointStatus, Settings, Unavailable,
-    ejection::{Ejection, Stamp, Verdict},
+    ejection::{Stamp, Verdict},
     load::Sessions,
     strategy::{self, Slot, Strategy},
 };
@@ -211,33 +211,33 @@ impl Picker {
     /// Looks at ejections that were pardoned or whose time is over.
     fn expire(&mut self, now: Instant) {
         for _ in 0..EXPIRED_PER_PICK {
-            let (slot, verdict) = if let Some(Reverse((_, slot, epoch))) = self.pardoned.pop() {
-                (
-                    slot,
-                    self.ejection(slot).map(|ejection| ejection.pardon(epoch, now)),
-                )
-            } else if self.expiries.peek().is_some_and(|Reverse((at, ..))| *at <= now)
-                && let Some(Reverse((_, slot, epoch))) = self.expiries.pop()
-            {
-                (
-                    slot,
-                    self.ejection(slot).map(|ejection| ejection.expire(epoch, now)),
-                )
-            } else {
+            let pardoned = self.pardoned.pop();
+            let due = || {
+                self.expiries
+                    .peek_mut()
+                    .filter(|next| next.0.0 <= now)
+                    .map(PeekMut::pop)
+            };
+            let is_pardoned = pardoned.is_some();
+            let Some(Reverse((at, slot, epoch))) = pardoned.or_else(due) else {
                 return;
             };
-            if verdict == Some(Verdict::Back) {
-                self.refresh(slot);
+            let verdict = self
+                .entries
+                .get_mut(slot as usize)
+                .map(|entry| match is_pardoned {
+                    true => entry.ejection.pardon(epoch, now),
+                    false => entry.ejection.expire(epoch, now),
+                });
+            match verdict {
+                Some(Verdict::Back) => self.refresh(slot),
+                // One that is proving itself is not pardoned, and still has to be looked at in its time.
+                Some(_) if is_pardoned => self.expiries.push(Reverse((at, slot, epoch))),
+                // Out of date, or the slot is free by now. If another endpoint has taken it over, that one's own state
+                // decides; at worst its trial opens early.
+                Some(_) | None => {}
             }
         }
-    }
-
-    /// `None` for a slot that an expiry remembers and that is free by now. If another endpoint has taken the slot over,
-    /// its own state decides; at worst its trial opens early.
-    fn ejection(&mut self, slot: Slot) -> Option<&mut Ejection> {
-        self.entries
-            .get_mut(slot as usize)
-            .map(|entry| &mut entry.ejection)
     }
 
     /// Follows a verdict; the time until which it ejects the endpoint.

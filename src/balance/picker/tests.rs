@@ -421,6 +421,28 @@ fn the_first_success_after_a_total_outage_opens_all_other_trials() {
     assert!(sessions.iter().all(|open| (2..=3).contains(open)), "{sessions:?}");
 }
 
+/// Its trial got a 101 and is living on when another endpoint ends the outage.
+#[test]
+fn an_endpoint_that_is_proving_itself_comes_back_though_others_are_pardoned() {
+    let mut picker = picker(LeastConnection, 0, 2);
+    let mut now = Instant::now();
+    for _ in 0..3 {
+        let picked = picker.pick(&[name(1)], now).unwrap();
+        picker.dropped_early(picked.slot, picked.stamp, now);
+        picker.ended(picked.slot, picked.stamp);
+    }
+    now = status(&picker, 0).unwrap().ejected_until.unwrap();
+    let proving = picker.pick(&[name(1)], now).unwrap();
+    picker.established(proving.slot, proving.stamp, now);
+    eject(&mut picker, [1], 2, now);
+    let back = picker.pick(&[name(0)], now).unwrap();
+    picker.established(back.slot, back.stamp, now);
+    let _ = picker.pick(&[], now);
+    assert!(status(&picker, 0).unwrap().ejected_until.is_some());
+    let _ = picker.pick(&[], now + Duration::from_secs(1));
+    assert!(status(&picker, 0).unwrap().ejected_until.is_none());
+}
+
 #[test]
 fn one_pick_looks_at_a_bounded_number_of_expiries() {
     let mut picker = picker(RoundRobin, 0, 100);
