@@ -28,13 +28,11 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response, StatusCode, header, response};
 use http_body_util::Empty;
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use self::{
-    attempt::{Attempts, Failed, Success},
-    open::Opening,
-};
+use self::attempt::{Attempts, Failed, Success};
+pub use self::open::Opening;
 use crate::{
     answer::{Answer, Body},
     listen::{Arrival, Kind, Upgrade},
@@ -87,8 +85,7 @@ impl tower::Service<Request<Incoming>> for Forward {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
-        let on_upgrade = hyper::upgrade::on(&mut request);
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let (mut head, _) = request.into_parts();
         let extensions = &mut head.extensions;
         let (Some(arrival), Some(kind), Some(matched)) =
@@ -111,7 +108,7 @@ impl tower::Service<Request<Incoming>> for Forward {
             started: Instant::now(),
             under_way: self.router.begin(),
         };
-        Box::pin(async move { Ok(handshake.run(on_upgrade).await) })
+        Box::pin(async move { Ok(handshake.run().await) })
     }
 }
 
@@ -126,7 +123,7 @@ fn no_upgrade() -> Response<Body> {
 // === impl Handshake ===
 
 impl Handshake {
-    async fn run(self, on_upgrade: OnUpgrade) -> Response<Body> {
+    async fn run(self) -> Response<Body> {
         let mut verdict = Verdict::new(&self);
         match self.attempt().await {
             Ok(Success::Upgraded {
@@ -137,15 +134,15 @@ impl Handshake {
             }) => {
                 verdict.reached(HandshakeEnd::Upgraded);
                 let response = switching(head);
-                let under_way = self.under_way.clone();
-                let opening = Opening {
-                    on_upgrade,
+                self.arrival.hand_over(Opening {
+                    router: self.router,
+                    planned: self.matched.planned,
+                    client: self.matched.client,
                     backend: stream,
                     early,
                     lease,
-                    under_way,
-                };
-                open::spawn(opening, &self.router, &self.arrival, &self.matched);
+                    under_way: self.under_way,
+                });
                 response
             }
             Ok(Success::Refused(response)) => {

@@ -13,7 +13,10 @@ mod admission;
 pub mod handshake;
 mod http1;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwap;
 use http::{StatusCode, request::Parts};
@@ -28,6 +31,7 @@ pub use self::{
 use crate::{
     answer::Answer,
     config::Limits,
+    dial::Opening,
     policy::headers::{Forwarding, Peer},
     router::Router,
     telemetry::metrics::HandshakeEnd,
@@ -53,20 +57,25 @@ pub struct Rules {
     pub limits: Limits,
 }
 
-/// A client's connection, as all its requests share it, and its session after the 101.
+/// A client's connection, as all its requests share it.
 #[derive(Debug)]
 pub struct Arrival {
     /// The other end.
     pub address: SocketAddr,
     /// The other end as backends are told of it, and what it is believed.
     pub peer: Peer,
-    permit: Permit,
+    /// The session that this connection becomes once its 101 has been sent.
+    opening: Mutex<Option<Opening>>,
 }
 
 impl Arrival {
-    /// The worker that serves this connection.
-    pub fn worker(&self) -> usize {
-        self.permit.worker()
+    /// Makes this connection a session as soon as the 101 that is about to be returned has been sent.
+    pub fn hand_over(&self, opening: Opening) {
+        *self.opening.lock().unwrap_or_else(PoisonError::into_inner) = Some(opening);
+    }
+
+    fn opening(&self) -> Option<Opening> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

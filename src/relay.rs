@@ -27,6 +27,7 @@ use std::{
     cell::RefCell,
     future::poll_fn,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -68,25 +69,33 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Relays until the session ends.
-pub async fn run<C, B>(ends: Ends<C, B>, session: &Session, limits: &SessionLimits) -> Outcome
+///
+/// Not an `async fn`: its future would hold the arguments beside the state that is made from them.
+pub fn run<C, B>(
+    ends: Ends<C, B>,
+    session: Arc<Session>,
+    limits: &SessionLimits,
+) -> impl Future<Output = Outcome> + use<C, B>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
     let mut relay = Relay::new(ends, session, limits);
-    let mut timer = pin!(sleep_until(relay.clock.next()));
-    poll_fn(|cx| BUFFER.with_borrow_mut(|buffer| relay.poll(cx, timer.as_mut(), buffer))).await
+    async move {
+        let mut timer = pin!(sleep_until(relay.clock.next()));
+        poll_fn(|cx| BUFFER.with_borrow_mut(|buffer| relay.poll(cx, timer.as_mut(), buffer))).await
+    }
 }
 
 /// A session's state between two polls.
-struct Relay<'a, C, B> {
+struct Relay<C, B> {
     client: C,
     backend: B,
     /// From the client to the backend.
     up: Flow,
     /// From the backend to the client.
     down: Flow,
-    session: &'a Session,
+    session: Arc<Session>,
     clock: Clock,
     outcome: Option<Outcome>,
     /// What to report if nothing better explains the end: writing fails before the reason can be read.
@@ -99,12 +108,12 @@ struct Relay<'a, C, B> {
     timer_is_set: bool,
 }
 
-impl<'a, C, B> Relay<'a, C, B>
+impl<C, B> Relay<C, B>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    fn new(ends: Ends<C, B>, session: &'a Session, limits: &SessionLimits) -> Self {
+    fn new(ends: Ends<C, B>, session: Arc<Session>, limits: &SessionLimits) -> Self {
         Self {
             client: ends.client,
             backend: ends.backend,

@@ -4,30 +4,34 @@
 //! verdict on an endpoint that drops sessions early.
 //!
 //! - A session is its own task; a panic in it costs this session only, and is logged as its end.
-//! - The task owns no piece of the request: a header value would pin the 8 KiB that it was read into.
+//! - The task owns no piece of the request: a header value would pin the 8 KiB that it was read into. It is spawned when
+//!   the 101 has been sent, not before, so that it is no larger than the session needs.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 use crate::{
     balance::Lease,
-    config::SessionLimits,
-    listen::Arrival,
+    listen::Permit,
     relay::{self, Ends, Initiator, Outcome, Reason},
-    route::Matched,
-    router::{Router, UnderWay},
+    router::{Planned, Router, UnderWay},
     session::{NewSession, Registered},
     telemetry::{metrics::RouteMetrics, sessions},
 };
 
-/// A session whose client has not seen the 101 yet.
-pub(super) struct Opening {
-    pub(super) on_upgrade: OnUpgrade,
+/// A session whose client has not been sent the 101 yet. Dropping it gives everything back.
+#[derive(Debug)]
+pub struct Opening {
+    pub(super) router: Arc<Router>,
+    pub(super) planned: Arc<Planned>,
+    pub(super) client: std::net::SocketAddr,
     pub(super) backend: TcpStream,
+    /// What the backend sent together with the 101.
     pub(super) early: Vec<u8>,
     pub(super) lease: Lease,
     pub(super) under_way: UnderWay,
@@ -38,95 +42,56 @@ struct Seat {
     registered: Registered,
     lease: Lease,
     metrics: Arc<RouteMetrics>,
-    limits: SessionLimits,
-    /// Its place among the process's connections.
-    _arrival: Arc<Arrival>,
+    _permit: Permit,
 }
-
-/// The 101 leaves at once or the client is gone.
-const SWITCH_LIMIT: Duration = Duration::from_secs(10);
 
 /// A backend that drops a session sooner than this, without a Close, did not mean to take it.
 const EARLY: Duration = Duration::from_secs(1);
 
-/// Starts the session's task, which waits until the 101 has been sent.
-pub(super) fn spawn(opening: Opening, router: &Arc<Router>, arrival: &Arc<Arrival>, matched: &Matched) {
-    let route = &matched.planned.route;
-    let new = NewSession {
-        route: Arc::clone(&route.name),
-        service: Arc::clone(&route.service),
-        endpoint: Arc::clone(opening.lease.endpoint()),
-        client: matched.client,
-    };
-    let limits = route.session;
-    let metrics = Arc::clone(&matched.planned.metrics);
-    let (router, arrival) = (Arc::clone(router), Arc::clone(arrival));
-    tokio::spawn(async move {
-        let Opening {
-            on_upgrade,
-            backend,
-            early,
-            lease,
-            under_way,
-        } = opening;
-        let Ok(Ok(upgraded)) = timeout(SWITCH_LIMIT, on_upgrade).await else {
-            // The client left; the backend's connection and the lease go with this task.
-            return;
+impl Opening {
+    /// Starts the session: the 101 has been sent, and the stream is free of HTTP. `early` is what the client has sent
+    /// since its request head.
+    pub fn begin<C>(self, client: C, early: Vec<u8>, permit: Permit)
+    where
+        C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let route = &self.planned.route;
+        let new = NewSession {
+            route: Arc::clone(&route.name),
+            service: Arc::clone(&route.service),
+            endpoint: Arc::clone(self.lease.endpoint()),
+            client: self.client,
         };
-        let registered = router.sessions.open(arrival.worker(), new);
-        drop((router, under_way));
         let seat = Seat {
-            registered,
-            lease,
-            metrics,
-            limits,
-            _arrival: arrival,
+            registered: self.router.sessions.open(permit.worker(), new),
+            lease: self.lease,
+            metrics: Arc::clone(&self.planned.metrics),
+            _permit: permit,
         };
+        drop(self.under_way);
         sessions::opened(seat.registered.session());
-        match take_back(upgraded) {
-            Ok((client, early_client)) => {
-                seat.run(Ends {
-                    client,
-                    early_client,
-                    backend,
-                    early_backend: early,
-                })
-                .await;
-            }
-            Err(upgraded) => {
-                let client = TokioIo::new(upgraded);
-                seat.run(Ends {
-                    client,
-                    early_client: Vec::new(),
-                    backend,
-                    early_backend: early,
-                })
-                .await;
-            }
-        }
-    });
-}
-
-/// The plain socket, out of hyper's hands, with what hyper had read ahead.
-fn take_back(upgraded: Upgraded) -> Result<(TcpStream, Vec<u8>), Upgraded> {
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>()?;
-    Ok((parts.io.into_inner(), parts.read_buf.to_vec()))
+        let ends = Ends {
+            client,
+            early_client: early,
+            backend: self.backend,
+            early_backend: self.early,
+        };
+        let relay = relay::run(ends, Arc::clone(seat.registered.session()), &route.session);
+        tokio::spawn(AssertUnwindSafe(relay).catch_unwind().map(move |ended| {
+            seat.leave(&ended.unwrap_or(Outcome {
+                initiator: Initiator::Router,
+                reason: Reason::Panic,
+                code: None,
+            }));
+        }));
+    }
 }
 
 impl Seat {
-    async fn run<C>(self, ends: Ends<C, TcpStream>)
-    where
-        C: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    {
+    fn leave(self, outcome: &Outcome) {
         let session = self.registered.session();
-        let relay = AssertUnwindSafe(relay::run(ends, session, &self.limits)).catch_unwind();
-        let outcome = relay.await.unwrap_or(Outcome {
-            initiator: Initiator::Router,
-            reason: Reason::Panic,
-            code: None,
-        });
-        sessions::ended(session, &outcome);
-        self.metrics.closed(&outcome);
+        sessions::ended(session, outcome);
+        self.metrics.closed(outcome);
         if outcome.initiator == Initiator::Backend && outcome.reason != Reason::Close && session.age() < EARLY
         {
             self.lease.dropped_early();

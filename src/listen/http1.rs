@@ -1,11 +1,24 @@
 //! HTTP/1.1 on one connection.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper::{
+    body::Incoming,
+    server::conn::http1::{self, Parts},
+    service::Service,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, timeout},
+};
 use tower::{ServiceExt, util::Oneshot};
 
 use super::{Accepted, Arrival};
@@ -22,12 +35,13 @@ pub async fn serve(accepted: Accepted, stack: Stack) {
     } = accepted;
     let rules = site.rules.load_full();
     let peer = Peer::new(address, &rules.forwarding);
+    let arrival = Arc::new(Arrival {
+        address,
+        peer,
+        opening: Mutex::default(),
+    });
     let requests = Requests {
-        arrival: Arc::new(Arrival {
-            address,
-            peer,
-            permit,
-        }),
+        arrival: Arc::clone(&arrival),
         stack,
     };
     let mut http = http1::Builder::new();
@@ -39,12 +53,29 @@ pub async fn serve(accepted: Accepted, stack: Stack) {
     if rules.limits.request_headers != HYPER_HEADERS {
         http.max_headers(rules.limits.request_headers);
     }
-    // Its errors are the client's: too slow, too long, gone. hyper has answered where an answer was due.
-    let _ = http
-        .serve_connection(TokioIo::new(stream), requests)
-        .with_upgrades()
-        .await;
+    let mut connection = http.serve_connection(TokioIo::new(stream), requests);
+    let served = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+    let Parts { io, read_buf, .. } = connection.into_parts();
+    // An error is the client's: too slow, too long, gone. hyper has answered where an answer was due.
+    match (served, arrival.opening()) {
+        (Ok(()), Some(opening)) => opening.begin(io.into_inner(), read_buf.to_vec(), permit),
+        _ => linger(io.into_inner()).await,
+    }
 }
+
+/// Closes without losing the last answer: a socket that is closed with unread bytes is reset, and a reset can overtake
+/// what was sent (RFC 9112, 9.6).
+async fn linger(mut stream: TcpStream) {
+    let rest = async {
+        let mut discarded = [0; 1024];
+        let _ = stream.shutdown().await;
+        while matches!(stream.read(&mut discarded).await, Ok(1..)) {}
+    };
+    let _ = timeout(LINGER, rest).await;
+}
+
+/// How long the end of a client's stream is waited for after the last answer.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// The number of fields that hyper takes without an allocation.
 const HYPER_HEADERS: usize = 100;
