@@ -10,12 +10,13 @@
 //!
 //! Not here: discovery, health, admin and reload, which run on the control thread ([`crate::app`]).
 
-use std::{io, net::TcpListener, sync::Arc, thread};
+use std::{io, net::TcpListener, sync::Arc, thread, time::Duration};
 
 use tokio::{
     net::TcpStream,
     runtime,
     sync::{mpsc, watch},
+    time::interval,
 };
 
 use crate::{
@@ -58,6 +59,12 @@ struct Desk {
     router: Arc<Router>,
     stack: Stack,
 }
+
+/// How often an idle worker wakes up.
+///
+/// tokio wakes a thread through a descriptor, even from the thread itself, for every timer that is due before the one it
+/// sleeps for. A handshake has four timers of a second and more; with one that is always due earlier none of them does.
+const PULSE: Duration = Duration::from_millis(500);
 
 /// A connection that cannot be registered here for want of memory is closed; its client tries again.
 fn serve(accepted: io::Result<Accepted>, stack: &Stack) {
@@ -141,10 +148,16 @@ impl Workers {
 
 impl Worker {
     async fn run(self, mut work: mpsc::Receiver<Work>) {
-        while let Some(work) = work.recv().await {
+        let mut pulse = interval(PULSE);
+        loop {
+            let work = tokio::select! {
+                work = work.recv() => work,
+                _ = pulse.tick() => continue,
+            };
             match work {
-                Work::Serve(accepted) => serve(accepted.try_map(TcpStream::from_std), &self.stack),
-                Work::Accept(listener, site, stop) => self.accept(listener, site, stop),
+                Some(Work::Serve(accepted)) => serve(accepted.try_map(TcpStream::from_std), &self.stack),
+                Some(Work::Accept(listener, site, stop)) => self.accept(listener, site, stop),
+                None => return,
             }
         }
     }
