@@ -1,0 +1,37 @@
+//! The router under test: the real binary, real sockets, and peers that misbehave on purpose.
+//!
+//! Every test starts its own router on ports the kernel chose, drives both ends of a session by hand and reads what the
+//! router says about it (log lines, metrics, admin answers). Nothing sleeps: a test waits for a state, within a deadline,
+//! and the whole test is bounded by [`support::run`].
+//!
+//! Where to look: `handshake`, `refusals` (before the 101), `headers`, `smuggling` (what reaches a backend), `routing`, `balance`,
+//! `relay`, `closing`, `pings`, `limits` (one session's life), `drain`, `reload` (the process's life), `hostile`, `flood` (misuse),
+//! `observe`, `secrets` (what operators see), `conformance`, `real_clients` (peers that others wrote), `direct` (that the tools of
+//! these tests work, without a router).
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test reports a broken assumption by panicking"
+)]
+
+mod support;
+
+mod balance;
+mod closing;
+mod conformance;
+mod direct;
+mod drain;
+mod flood;
+mod handshake;
+mod headers;
+mod hostile;
+mod limits;
+mod observe;
+mod pings;
+mod real_clients;
+mod refusals;
+mod relay;
+mod reload;
+mod routing;
+mod secrets;
+mod smuggling;

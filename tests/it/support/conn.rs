@@ -1,0 +1,285 @@
+//! One end of a TCP connection that may behave or misbehave.
+
+use std::{io::ErrorKind, net::SocketAddr, time::Duration};
+
+use bytes::{Buf, BytesMut};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpSocket, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    time,
+};
+
+use super::{Frame, Head, Request, Response, SOON, accept_bytes, within};
+
+/// How the other side left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// A FIN.
+    Finished,
+    /// A RST.
+    Reset,
+}
+
+/// A connection, what was read of it ahead, and whether frames sent on it are masked.
+pub(crate) struct Conn {
+    pub(crate) stream: TcpStream,
+    ahead: BytesMut,
+    masks: bool,
+}
+
+impl Conn {
+    pub(crate) fn client(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).expect("a socket option");
+        Self {
+            stream,
+            ahead: BytesMut::new(),
+            masks: true,
+        }
+    }
+
+    pub(crate) fn server(stream: TcpStream) -> Self {
+        Self {
+            masks: false,
+            ..Self::client(stream)
+        }
+    }
+
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let stream = within(SOON, address, TcpStream::connect(address)).await;
+        Self::client(stream.unwrap_or_else(|error| panic!("connect to {address}: {error}")))
+    }
+
+    /// A connection that can hold little of what it does not read.
+    pub(crate) async fn connect_narrow(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a socket option");
+        socket.set_send_buffer_size(4096).expect("a socket option");
+        Self::client(
+            within(SOON, address, socket.connect(address))
+                .await
+                .expect("a connection"),
+        )
+    }
+
+    /// As [`Self::upgrade`] with a correct request, for many at once.
+    pub(crate) async fn upgrade_owned(address: SocketAddr) -> Self {
+        let (client, head) = Self::upgrade(address, &Request::upgrade("/")).await;
+        assert_eq!(head.status(), 101, "{head:?}");
+        client
+    }
+
+    /// Connects, sends the request and reads the answer's head.
+    pub(crate) async fn upgrade(address: SocketAddr, request: &Request) -> (Self, Head) {
+        let mut client = Self::connect(address).await;
+        client.write(&request.bytes()).await;
+        let head = client.head().await.expect("an answer");
+        (client, head)
+    }
+
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        self.try_write(bytes).await.expect("a peer that reads");
+    }
+
+    /// As [`Self::write`], towards a peer that may have left.
+    pub(crate) async fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    /// One segment for each byte, as far as the kernel goes along.
+    pub(crate) async fn write_bytewise(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write(&[*byte]).await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(crate) async fn send(&mut self, frame: Frame) {
+        let bytes = self.encode(frame);
+        self.write(&bytes).await;
+    }
+
+    /// The frame's bytes as this side has to send them: a client masks.
+    pub(crate) fn encode(&self, frame: Frame) -> Vec<u8> {
+        if self.masks {
+            frame.masked(fastrand::u32(..).to_be_bytes()).encode()
+        } else {
+            frame.encode()
+        }
+    }
+
+    /// The next frame, or how the connection ended (with a part of a frame or without).
+    pub(crate) async fn next(&mut self) -> Result<Frame, End> {
+        loop {
+            if let Some((frame, length)) = Frame::decode(&self.ahead) {
+                self.ahead.advance(length);
+                return Ok(frame);
+            }
+            self.fill().await?;
+        }
+    }
+
+    pub(crate) async fn frame(&mut self) -> Frame {
+        within(SOON, "a frame", self.next())
+            .await
+            .expect("a frame, not the end")
+    }
+
+    /// Sends a text and waits for it to come back.
+    pub(crate) async fn echoes(&mut self, text: &str) {
+        self.send(Frame::text(text)).await;
+        assert_eq!(self.frame().await.string(), text);
+    }
+
+    /// A head up to and with its empty line; `None` when the connection ended first.
+    pub(crate) async fn head(&mut self) -> Option<Head> {
+        within(Duration::from_secs(20), "a head", async {
+            loop {
+                if let Some(at) = self.ahead.windows(4).position(|window| window == b"\r\n\r\n") {
+                    return Some(Head::parse(&self.ahead.split_to(at + 4)));
+                }
+                self.fill().await.ok()?;
+            }
+        })
+        .await
+    }
+
+    /// An answer and its body, by Content-Length, chunks or the end of the connection.
+    pub(crate) async fn response(&mut self) -> Response {
+        let head = self.head().await.expect("an answer");
+        let body = if let Some(length) = head.value("content-length") {
+            self.take(length.parse().expect("a length")).await
+        } else if head.value("transfer-encoding") == Some("chunked") {
+            self.chunks().await
+        } else if matches!(head.status(), 100..=199 | 204 | 304) {
+            Vec::new()
+        } else {
+            self.rest().await.0
+        };
+        Response { head, body }
+    }
+
+    /// Reads a head as a backend and answers it with a correct 101.
+    pub(crate) async fn accept_upgrade(&mut self) -> Head {
+        let head = self.head().await.expect("an upgrade request");
+        self.write(&accept_bytes(&head, "")).await;
+        head
+    }
+
+    /// Exactly so many bytes.
+    pub(crate) async fn take(&mut self, count: usize) -> Vec<u8> {
+        while self.ahead.len() < count {
+            if let Err(end) = within(SOON, "bytes", self.fill()).await {
+                panic!("{end:?} after {} of {count} bytes", self.ahead.len());
+            }
+        }
+        self.ahead.split_to(count).to_vec()
+    }
+
+    /// Everything up to the end of the connection.
+    pub(crate) async fn rest(&mut self) -> (Vec<u8>, End) {
+        within(SOON, "the end of the connection", async {
+            loop {
+                if let Err(end) = self.fill().await {
+                    return (self.ahead.split().to_vec(), end);
+                }
+            }
+        })
+        .await
+    }
+
+    /// Every frame up to the end of the connection; bytes of a cut frame are the second part.
+    pub(crate) async fn frames_to_end(&mut self) -> (Vec<Frame>, Vec<u8>) {
+        within(SOON, "the end of the session", async {
+            let mut frames = Vec::new();
+            loop {
+                match self.next().await {
+                    Ok(frame) => frames.push(frame),
+                    Err(_) => return (frames, self.ahead.split().to_vec()),
+                }
+            }
+        })
+        .await
+    }
+
+    /// What came within a window in which nothing should come; an end of the connection counts as nothing.
+    pub(crate) async fn arrivals(&mut self, window: Duration) -> Vec<u8> {
+        let filling = async { while self.fill().await.is_ok() {} };
+        time::timeout(window, filling).await.ok();
+        self.ahead.split().to_vec()
+    }
+
+    /// A FIN; this side may still read.
+    pub(crate) async fn finish(&mut self) {
+        self.stream.shutdown().await.expect("a connection to half-close");
+    }
+
+    /// Every frame up to the end, as [`Self::frames_to_end`], while `write` sends; the writer is kept until the end.
+    pub(crate) async fn read_while<W, Fut>(self, write: W) -> (Vec<Frame>, Vec<u8>)
+    where
+        W: FnOnce(OwnedWriteHalf) -> Fut,
+        Fut: Future<Output = OwnedWriteHalf>,
+    {
+        let (mut reader, writer) = self.stream.into_split();
+        let mut bytes = self.ahead;
+        let reading = async {
+            // A reset ends the connection like a FIN: which of them comes is a matter of timing.
+            while !matches!(reader.read_buf(&mut bytes).await, Ok(0) | Err(_)) {}
+        };
+        let both = async { tokio::join!(reading, write(writer)) };
+        within(Duration::from_secs(30), "the end of the session", both).await;
+        let mut frames = Vec::new();
+        while let Some((frame, length)) = Frame::decode(&bytes) {
+            bytes.advance(length);
+            frames.push(frame);
+        }
+        (frames, bytes.to_vec())
+    }
+
+    /// Both directions apart; nothing may have been read ahead.
+    pub(crate) fn into_halves(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        assert!(
+            self.ahead.is_empty(),
+            "{} bytes were read ahead",
+            self.ahead.len()
+        );
+        self.stream.into_split()
+    }
+
+    /// A RST.
+    pub(crate) fn reset(self) {
+        socket2::SockRef::from(&self.stream)
+            .set_linger(Some(Duration::ZERO))
+            .expect("a socket option");
+    }
+
+    /// Reads once into what is ahead.
+    async fn fill(&mut self) -> Result<(), End> {
+        self.ahead.reserve(16 * 1024);
+        match self.stream.read_buf(&mut self.ahead).await {
+            Ok(0) => Err(End::Finished),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Err(End::Reset),
+            Err(error) => panic!("read: {error}"),
+        }
+    }
+
+    async fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            while !line.ends_with(b"\r\n") {
+                line.extend(self.take(1).await);
+            }
+            let length =
+                usize::from_str_radix(String::from_utf8_lossy(&line).trim(), 16).expect("a chunk length");
+            let chunk = self.take(length + 2).await;
+            if length == 0 {
+                return body;
+            }
+            body.extend_from_slice(&chunk[..length]);
+        }
+    }
+}
