@@ -2,35 +2,68 @@
 
 use crate::support::{Frame, Pattern, splits};
 
-/// What a client sends, in the pieces in which it sends it.
+/// What a client does in one case.
 pub(super) struct Case {
     pub(super) name: String,
-    pub(super) parts: Vec<Vec<u8>>,
+    pub(super) steps: Vec<Step>,
     /// Whether the client offers permessage-deflate.
     pub(super) compresses: bool,
 }
 
+#[derive(Clone)]
+pub(super) enum Step {
+    /// Sends these bytes in one piece.
+    Send(Vec<u8>),
+    /// Waits until so many messages have come back, or the server's Close, or the connection has ended.
+    Messages(usize),
+}
+
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// Whoever sends this text waits for it before the next frame: how much a server answers before it meets a mistake or a
+/// Close would otherwise be a matter of timing.
+const FIRST: &str = "first";
 
 /// A case that ends with a Close of its own, so that a server which is still content ends too.
 fn case(name: impl Into<String>, frames: Vec<Frame>) -> Case {
-    let mut parts: Vec<_> = frames
-        .into_iter()
-        .map(|frame| frame.masked(KEY).encode())
-        .collect();
-    parts.push(Frame::close(1000, "end of case").masked(KEY).encode());
+    let (mut steps, mut messages) = (Vec::new(), 0);
+    for frame in frames {
+        let first = frame == Frame::text(FIRST);
+        messages += usize::from(frame.fin && frame.opcode < 3);
+        steps.push(Step::Send(frame.masked(KEY).encode()));
+        if first {
+            steps.push(Step::Messages(messages));
+        }
+    }
+    ending(name, steps, messages)
+}
+
+/// After so many messages: one more, whose echo says that the server has nothing left to say, and a Close.
+fn ending(name: impl Into<String>, mut steps: Vec<Step>, messages: usize) -> Case {
+    steps.push(Step::Send(Frame::text("end of case").masked(KEY).encode()));
+    steps.push(Step::Messages(messages + 1));
+    steps.push(Step::Send(Frame::close(1000, "").masked(KEY).encode()));
     Case {
         name: name.into(),
-        parts,
+        steps,
         compresses: false,
     }
 }
 
 /// The same bytes in pieces of other lengths.
 fn chopped(mut case: Case, longest: usize) -> Case {
-    let bytes = case.parts.concat();
-    let pieces = splits(Pattern::new(longest as u64).rng(), &bytes, longest);
-    case.parts = pieces.into_iter().map(<[u8]>::to_vec).collect();
+    let mut pattern = Pattern::new(longest as u64);
+    let steps = case.steps.into_iter().flat_map(|step| match step {
+        Step::Send(bytes) => {
+            let pieces = splits(pattern.rng(), &bytes, longest);
+            pieces
+                .into_iter()
+                .map(|piece| Step::Send(piece.to_vec()))
+                .collect()
+        }
+        wait @ Step::Messages(_) => vec![wait],
+    });
+    case.steps = steps.collect();
     case.name += &format!(", in pieces up to {longest}");
     case
 }
@@ -121,7 +154,7 @@ fn reserved(table: &mut Vec<Case>) {
             let frame = Frame::new(opcode, if opcode == 8 { vec![3, 232] } else { b"x".to_vec() }).rsv(bits);
             table.push(case(
                 format!("opcode {opcode} with reserved bits {bits:03b}"),
-                vec![Frame::text("first"), frame],
+                vec![Frame::text(FIRST), frame],
             ));
         }
     }
@@ -132,7 +165,7 @@ fn reserved(table: &mut Vec<Case>) {
         ));
         table.push(case(
             format!("opcode {opcode} after a text"),
-            vec![Frame::text("first"), Frame::new(opcode, "x")],
+            vec![Frame::text(FIRST), Frame::new(opcode, "x")],
         ));
     }
 }
@@ -192,7 +225,7 @@ fn fragments(table: &mut Vec<Case>) {
     ));
     table.push(case(
         "a continuation after a message",
-        vec![Frame::text("whole"), end.clone()],
+        vec![Frame::text(FIRST), end.clone()],
     ));
     table.push(case(
         "a text inside a message",
@@ -271,7 +304,7 @@ fn closes(table: &mut Vec<Case>) {
         table.push(case(format!("close {code}"), vec![Frame::close(code, "")]));
         table.push(case(
             format!("close {code} with a reason"),
-            vec![Frame::text("first"), Frame::close(code, "why not")],
+            vec![Frame::text(FIRST), Frame::close(code, "why not")],
         ));
     }
     table.push(case("close without a code", vec![Frame::new(8, "")]));
@@ -314,37 +347,31 @@ fn closes(table: &mut Vec<Case>) {
 
 /// Frames that are cut or headed wrongly.
 fn malformed(table: &mut Vec<Case>) {
-    let close = Frame::close(1000, "").masked(KEY).encode();
-    let raw = |name: &str, parts: Vec<Vec<u8>>| Case {
-        name: name.to_owned(),
-        parts,
-        compresses: false,
+    let raw = |name: &str, bytes: Vec<u8>| {
+        ending(
+            name,
+            vec![Step::Send(bytes)],
+            usize::from(name == "a mask of zeros"),
+        )
     };
+    table.push(raw("a text without a mask", Frame::text("bare").encode()));
+    table.push(raw("a ping without a mask", Frame::ping("bare").encode()));
+    table.push(raw("a close without a mask", Frame::close(1000, "").encode()));
     table.push(raw(
-        "a text without a mask",
-        vec![Frame::text("bare").encode(), close.clone()],
+        "a mask of zeros",
+        Frame::text("zero").masked([0; 4]).encode(),
     ));
-    table.push(raw(
-        "a ping without a mask",
-        vec![Frame::ping("bare").encode(), close.clone()],
-    ));
-    table.push(raw(
-        "a close without a mask",
-        vec![Frame::close(1000, "").encode()],
-    ));
-    let zero = Frame::text("zero").masked([0; 4]).encode();
-    table.push(raw("a mask of zeros", vec![zero, close.clone()]));
     table.push(raw(
         "a length of 2^64 - 1",
-        vec![Frame::announce(true, 2, Some(KEY), u64::MAX), close.clone()],
+        Frame::announce(true, 2, Some(KEY), u64::MAX),
     ));
     table.push(raw(
         "a length of 2^63 - 1",
-        vec![Frame::announce(true, 2, Some(KEY), (1 << 63) - 1), close.clone()],
+        Frame::announce(true, 2, Some(KEY), (1 << 63) - 1),
     ));
     table.push(raw(
         "a length beyond the limit",
-        vec![Frame::announce(true, 2, Some(KEY), 1 << 40), close],
+        Frame::announce(true, 2, Some(KEY), 1 << 40),
     ));
 }
 

@@ -216,28 +216,6 @@ impl Conn {
         self.stream.shutdown().await.expect("a connection to half-close");
     }
 
-    /// Every frame up to the end, as [`Self::frames_to_end`], while `write` sends; the writer is kept until the end.
-    pub(crate) async fn read_while<W, Fut>(self, write: W) -> (Vec<Frame>, Vec<u8>)
-    where
-        W: FnOnce(OwnedWriteHalf) -> Fut,
-        Fut: Future<Output = OwnedWriteHalf>,
-    {
-        let (mut reader, writer) = self.stream.into_split();
-        let mut bytes = self.ahead;
-        let reading = async {
-            // A reset ends the connection like a FIN: which of them comes is a matter of timing.
-            while !matches!(reader.read_buf(&mut bytes).await, Ok(0) | Err(_)) {}
-        };
-        let both = async { tokio::join!(reading, write(writer)) };
-        within(Duration::from_secs(30), "the end of the session", both).await;
-        let mut frames = Vec::new();
-        while let Some((frame, length)) = Frame::decode(&bytes) {
-            bytes.advance(length);
-            frames.push(frame);
-        }
-        (frames, bytes.to_vec())
-    }
-
     /// Both directions apart; nothing may have been read ahead.
     pub(crate) fn into_halves(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         assert!(
