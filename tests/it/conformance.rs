@@ -100,7 +100,10 @@ async fn write(writer: &mut OwnedWriteHalf, mut watched: watch::Receiver<Receive
 /// Whether so many messages are there, or a Close, after which there is nothing to wait for.
 fn answered(received: &Received, messages: usize) -> bool {
     let frames = frames(&received.bytes).0;
-    let whole = frames.iter().filter(|frame| frame.fin && frame.opcode < 8).count();
+    let whole = frames
+        .iter()
+        .filter(|frame| frame.fin && frame.opcode < 8)
+        .count();
     whole >= messages || frames.iter().any(Frame::is_close)
 }
 
