@@ -28,6 +28,19 @@ impl Counted {
         }
     }
 
+    /// The totals of the metrics.
+    fn by(metrics: &Metrics) -> Self {
+        let sum = |name: &str, direction: &str| {
+            metrics.sum(name, &[("service", "chat"), ("direction", direction)]) as u64
+        };
+        Self {
+            up_bytes: sum("longhaul_bytes_total", "from_client"),
+            down_bytes: sum("longhaul_bytes_total", "to_client"),
+            up_messages: sum("longhaul_messages_total", "from_client"),
+            down_messages: sum("longhaul_messages_total", "to_client"),
+        }
+    }
+
     fn add(&mut self, other: Self) {
         self.up_bytes += other.up_bytes;
         self.down_bytes += other.down_bytes;
@@ -124,16 +137,7 @@ fn the_lines_of_a_session_say_exactly_what_the_client_counted() {
             }
         }
         let metrics = router.metrics().await;
-        let sum = |name: &str, direction: &str| {
-            let labels = [("service", "chat"), ("direction", direction)];
-            metrics.sum(name, &labels) as u64
-        };
-        let counted = Counted {
-            up_bytes: sum("longhaul_bytes_total", "from_client"),
-            down_bytes: sum("longhaul_bytes_total", "to_client"),
-            up_messages: sum("longhaul_messages_total", "from_client"),
-            down_messages: sum("longhaul_messages_total", "to_client"),
-        };
+        let counted = Counted::by(&metrics);
         assert_eq!(counted, total, "{}", metrics.text);
     });
 }

@@ -84,48 +84,52 @@ fn a_refusal_of_unknown_length_passes_too() {
     });
 }
 
+/// Header lines of a 101, each list wrong in one way.
+fn invalid_101s() -> Vec<(&'static str, String)> {
+    let (up, conn) = ("Upgrade: websocket\r\n", "Connection: Upgrade\r\n");
+    let accept = format!("Sec-WebSocket-Accept: {ACCEPT}\r\n");
+    vec![
+        ("no Upgrade", format!("{conn}{accept}")),
+        ("another protocol", format!("Upgrade: h2c\r\n{conn}{accept}")),
+        (
+            "two protocols",
+            format!("Upgrade: websocket, h2c\r\n{conn}{accept}"),
+        ),
+        ("no Connection", format!("{up}{accept}")),
+        (
+            "a Connection without upgrade",
+            format!("{up}Connection: keep-alive\r\n{accept}"),
+        ),
+        ("no Accept", format!("{up}{conn}")),
+        (
+            "the Accept of another key",
+            format!("{up}{conn}Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n"),
+        ),
+        (
+            "a lower-case Accept",
+            format!("{up}{conn}Sec-WebSocket-Accept: {}\r\n", ACCEPT.to_lowercase()),
+        ),
+        ("an empty Accept", format!("{up}{conn}Sec-WebSocket-Accept:\r\n")),
+        (
+            "two Accepts",
+            format!("{up}{conn}{accept}Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n"),
+        ),
+        (
+            "a Content-Length",
+            format!("{up}{conn}{accept}Content-Length: 5\r\n"),
+        ),
+        (
+            "a Transfer-Encoding",
+            format!("{up}{conn}{accept}Transfer-Encoding: chunked\r\n"),
+        ),
+    ]
+}
+
 #[test]
 fn a_101_that_is_not_fully_valid_is_502_and_opens_nothing() {
     run(async {
         let (router, backend) = router_and_backend().await;
-        let (up, conn) = ("Upgrade: websocket\r\n", "Connection: Upgrade\r\n");
-        let accept = format!("Sec-WebSocket-Accept: {ACCEPT}\r\n");
-        let cases = [
-            ("no Upgrade", format!("{conn}{accept}")),
-            ("another protocol", format!("Upgrade: h2c\r\n{conn}{accept}")),
-            (
-                "two protocols",
-                format!("Upgrade: websocket, h2c\r\n{conn}{accept}"),
-            ),
-            ("no Connection", format!("{up}{accept}")),
-            (
-                "a Connection without upgrade",
-                format!("{up}Connection: keep-alive\r\n{accept}"),
-            ),
-            ("no Accept", format!("{up}{conn}")),
-            (
-                "the Accept of another key",
-                format!("{up}{conn}Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n"),
-            ),
-            (
-                "a lower-case Accept",
-                format!("{up}{conn}Sec-WebSocket-Accept: {}\r\n", ACCEPT.to_lowercase()),
-            ),
-            ("an empty Accept", format!("{up}{conn}Sec-WebSocket-Accept:\r\n")),
-            (
-                "two Accepts",
-                format!("{up}{conn}{accept}Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n"),
-            ),
-            (
-                "a Content-Length",
-                format!("{up}{conn}{accept}Content-Length: 5\r\n"),
-            ),
-            (
-                "a Transfer-Encoding",
-                format!("{up}{conn}{accept}Transfer-Encoding: chunked\r\n"),
-            ),
-        ];
-        for (name, fields) in cases {
+        for (name, fields) in invalid_101s() {
             let mut client = Conn::connect(router.address()).await;
             client.write(&Request::upgrade("/").bytes()).await;
             let mut server = backend.arrival().await;
@@ -181,55 +185,59 @@ fn a_200_that_looks_like_a_switch_opens_no_tunnel() {
     });
 }
 
+/// Requests that may not be upgraded, and the status that says why.
+fn bad_handshakes() -> Vec<(&'static str, Request, u16)> {
+    let good = Request::upgrade("/");
+    vec![
+        ("a plain request", Request::plain("/"), 426),
+        (
+            "another version",
+            good.clone().with("Sec-WebSocket-Version", "8"),
+            426,
+        ),
+        (
+            "a version out of range",
+            good.clone().with("Sec-WebSocket-Version", "1337"),
+            426,
+        ),
+        ("no version", good.clone().without("Sec-WebSocket-Version"), 426),
+        ("no key", good.clone().without("Sec-WebSocket-Key"), 400),
+        (
+            "a key of 15 bytes",
+            good.clone().with("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAA"),
+            400,
+        ),
+        (
+            "a key of 17 bytes",
+            good.clone().with("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAAA="),
+            400,
+        ),
+        (
+            "a key that is not base64",
+            good.clone().with("Sec-WebSocket-Key", "!!!!!!!!!!!!!!!!!!!!!!=="),
+            400,
+        ),
+        (
+            "two keys",
+            good.clone()
+                .field("Sec-WebSocket-Key", "AQIDBAUGBwgJCgsMDQ4PEA=="),
+            400,
+        ),
+        ("a POST", good.clone().line("POST / HTTP/1.1"), 400),
+        ("no Host", good.clone().without("Host"), 400),
+        (
+            "CONNECT",
+            Request::bare("CONNECT chat.example.com:80 HTTP/1.1").field("Host", "chat.example.com:80"),
+            405,
+        ),
+    ]
+}
+
 #[test]
 fn a_request_that_is_no_good_handshake_is_refused_before_any_dial() {
     run(async {
         let (router, backend) = router_and_backend().await;
-        let good = Request::upgrade("/");
-        let cases = [
-            ("a plain request", Request::plain("/"), 426),
-            (
-                "another version",
-                good.clone().with("Sec-WebSocket-Version", "8"),
-                426,
-            ),
-            (
-                "a version out of range",
-                good.clone().with("Sec-WebSocket-Version", "1337"),
-                426,
-            ),
-            ("no version", good.clone().without("Sec-WebSocket-Version"), 426),
-            ("no key", good.clone().without("Sec-WebSocket-Key"), 400),
-            (
-                "a key of 15 bytes",
-                good.clone().with("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAA"),
-                400,
-            ),
-            (
-                "a key of 17 bytes",
-                good.clone().with("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAAA="),
-                400,
-            ),
-            (
-                "a key that is not base64",
-                good.clone().with("Sec-WebSocket-Key", "!!!!!!!!!!!!!!!!!!!!!!=="),
-                400,
-            ),
-            (
-                "two keys",
-                good.clone()
-                    .field("Sec-WebSocket-Key", "AQIDBAUGBwgJCgsMDQ4PEA=="),
-                400,
-            ),
-            ("a POST", good.clone().line("POST / HTTP/1.1"), 400),
-            ("no Host", good.clone().without("Host"), 400),
-            (
-                "CONNECT",
-                Request::bare("CONNECT chat.example.com:80 HTTP/1.1").field("Host", "chat.example.com:80"),
-                405,
-            ),
-        ];
-        for (name, request, status) in cases {
+        for (name, request, status) in bad_handshakes() {
             let (_client, head) = Conn::upgrade(router.address(), &request).await;
             let near = |class| status == class && head.status() / 100 == 4;
             // A version that is missing, and a method that cannot upgrade, may be called either wrong or plain.

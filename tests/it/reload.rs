@@ -123,7 +123,7 @@ fn a_config_map_that_is_swapped_by_its_links_is_reloaded() {
     });
 }
 
-/// Broken in as many ways as there are entries; each is wrong at the line that begins with the marker `#!`.
+/// Sections that are wrong, each in its own way.
 const BROKEN: [(&str, &str); 20] = [
     ("an unknown key at the top", "nonsense: 1"),
     (
@@ -183,6 +183,24 @@ const BROKEN: [(&str, &str); 20] = [
     ),
 ];
 
+/// The good config with one section replaced where it stood (or put at the top), and the line of the mistake.
+fn with_mistake(good: &str, mistake: &str) -> (String, usize) {
+    let key = mistake.split(':').next().expect("a key");
+    let Some(at) = good.lines().position(|line| line.starts_with(key)) else {
+        return (format!("{mistake}\n{good}"), 1);
+    };
+    let before = good.lines().take(at);
+    let after = good.lines().skip(at + 1).skip_while(|line| line.starts_with(' '));
+    (
+        before
+            .chain([mistake])
+            .chain(after)
+            .collect::<Vec<_>>()
+            .join("\n"),
+        at + 1,
+    )
+}
+
 #[test]
 fn a_broken_config_changes_nothing_and_is_named_with_its_file_and_line() {
     run(async {
@@ -192,26 +210,10 @@ fn a_broken_config_changes_nothing_and_is_named_with_its_file_and_line() {
         let mut clients = open_many(&router, 100).await;
         let good = config.text();
         for (name, mistake) in BROKEN {
-            let key = mistake.split(':').next().expect("a key");
-            let line = good.lines().position(|line| line.starts_with(key)).unwrap_or(0);
-            let kept: Vec<_> = good.lines().take(line).collect();
-            // The section is replaced where it stood, and what followed it stays.
-            let after = good
-                .lines()
-                .skip(line + 1)
-                .skip_while(|next| next.starts_with(' '))
-                .collect::<Vec<_>>();
-            let text = if good.lines().any(|line| line.starts_with(key)) {
-                format!("{}\n{mistake}\n{}\n", kept.join("\n"), after.join("\n"))
-            } else {
-                format!("{mistake}\n{good}")
-            };
+            let (text, line) = with_mistake(&good, mistake);
             let lines = router.log.raw().lines().count();
             router.reload_text(&text).await;
-            let place = format!(
-                "longhaul.yaml:{}:",
-                if kept.is_empty() { 1 } else { kept.len() + 1 }
-            );
+            let place = format!("longhaul.yaml:{line}:");
             let said = eventually(SOON, name, || async {
                 let raw = router.log.raw();
                 let new: Vec<_> = raw

@@ -22,72 +22,71 @@ async fn send(router: &Router, bytes: &[u8]) -> u16 {
     client.head().await.map_or(0, |head| head.status())
 }
 
+/// A service for each way in which a backend can answer, as (backend, target, status).
+async fn every_kind_of_backend() -> (Config, Vec<(Backend, String, u16)>) {
+    let refusal =
+        format!("HTTP/1.1 403 Forbidden\r\nSet-Cookie: s={SECRET}20\r\nContent-Length: 9\r\n\r\n{SECRET}21");
+    let wrong = format!("HTTP/1.1 101 Switching Protocols\r\nX-Wrong: {SECRET}22\r\n\r\n");
+    let garbage = format!("{SECRET}23 is no answer\r\n\r\n");
+    let mut config = Config::default()
+        .line("log: { level: trace }")
+        .line("shutdown: { window: 100ms, deadline: 1s }");
+    let mut services = Vec::new();
+    for (name, script, status) in [
+        ("good", Script::Echo, 101),
+        ("silent", Script::Silent, 504),
+        ("resets", Script::Reset, 502),
+        ("refuses", Script::Answer(refusal.into_bytes()), 403),
+        ("wrong", Script::Answer(wrong.into_bytes()), 502),
+        ("garbage", Script::Answer(garbage.into_bytes()), 502),
+    ] {
+        let backend = Backend::running(script).await;
+        let target = format!("/{name}");
+        config = config.service(name, &[backend.address], "handshake_timeout: 300ms");
+        config = config.route(&format!("path: {target}"), name, "");
+        services.push((backend, target, status));
+    }
+    (config, services)
+}
+
+/// Requests that the router refuses by itself.
+fn refused() -> Vec<(&'static str, Request, u16)> {
+    vec![
+        ("no route", telling("/nowhere"), 404),
+        ("a bad path", telling("/../x"), 400),
+        (
+            "another version",
+            telling("/good").with("Sec-WebSocket-Version", "7"),
+            426,
+        ),
+        (
+            "a bad key",
+            telling("/good").with("Sec-WebSocket-Key", SECRET),
+            400,
+        ),
+        ("two hosts", telling("/good").field("Host", SECRET), 400),
+        (
+            "a plain request",
+            telling("/good").without("Upgrade").with("Connection", "close"),
+            426,
+        ),
+        (
+            "too many fields",
+            (0..120).fold(telling("/good"), |r, n| r.field(&format!("X-{SECRET}{n}"), "1")),
+            431,
+        ),
+    ]
+}
+
 #[test]
 fn no_secret_is_in_any_log_line_metric_or_admin_answer() {
     run(async {
-        let (good, silent, resets) = (
-            Backend::echo().await,
-            Backend::running(Script::Silent).await,
-            Backend::running(Script::Reset).await,
-        );
-        let refusal = format!(
-            "HTTP/1.1 403 Forbidden\r\nSet-Cookie: s={SECRET}20\r\nContent-Length: 9\r\n\r\n{SECRET}21"
-        );
-        let refuses = Backend::running(Script::Answer(refusal.into_bytes())).await;
-        let wrong = format!("HTTP/1.1 101 Switching Protocols\r\nX-Wrong: {SECRET}22\r\n\r\n");
-        let wrongs = Backend::running(Script::Answer(wrong.into_bytes())).await;
-        let garbage = Backend::running(Script::Answer(
-            format!("{SECRET}23 is no answer\r\n\r\n").into_bytes(),
-        ))
-        .await;
-        let mut config = Config::default()
-            .line("log: { level: trace }")
-            .line("shutdown: { window: 100ms, deadline: 1s }");
-        let mut expected = Vec::new();
-        for (name, backend, status) in [
-            ("good", &good, 101),
-            ("silent", &silent, 504),
-            ("resets", &resets, 502),
-            ("refuses", &refuses, 403),
-            ("wrongs", &wrongs, 502),
-            ("garbage", &garbage, 502),
-        ] {
-            let keys = "handshake_timeout: 300ms";
-            config =
-                config
-                    .service(name, &[backend.address], keys)
-                    .route(&format!("path: /{name}"), name, "");
-            expected.push((format!("/{name}"), status));
-        }
+        let (config, services) = every_kind_of_backend().await;
         let mut router = Router::start(&config).await;
-        for (target, status) in &expected {
+        for (_, target, status) in &services {
             assert_eq!(send(&router, &telling(target).bytes()).await, *status, "{target}");
         }
-        for (name, request, status) in [
-            ("no route", telling("/nowhere"), 404),
-            ("a bad path", telling("/../x"), 400),
-            (
-                "another version",
-                telling("/good").with("Sec-WebSocket-Version", "7"),
-                426,
-            ),
-            (
-                "a bad key",
-                telling("/good").with("Sec-WebSocket-Key", SECRET),
-                400,
-            ),
-            ("two hosts", telling("/good").field("Host", SECRET), 400),
-            (
-                "a plain request",
-                telling("/good").without("Upgrade").with("Connection", "close"),
-                426,
-            ),
-            (
-                "too many fields",
-                (0..120).fold(telling("/good"), |r, n| r.field(&format!("X-{SECRET}{n}"), "1")),
-                431,
-            ),
-        ] {
+        for (name, request, status) in refused() {
             assert_eq!(send(&router, &request.bytes()).await, status, "{name}");
         }
         send(&router, format!("{SECRET} is no request\r\n\r\n").as_bytes()).await;

@@ -129,6 +129,44 @@ fn every_ambiguous_request_is_refused_or_reaches_the_backend_once_and_canonical(
     });
 }
 
+/// Requests for `/chat` that look like upgrades and are none.
+fn no_upgrades() -> Vec<(&'static str, Request)> {
+    let good = Request::upgrade("/chat");
+    vec![
+        (
+            "another version",
+            good.clone().with("Sec-WebSocket-Version", "1337"),
+        ),
+        (
+            "a POST",
+            good.clone()
+                .line("POST /chat HTTP/1.1")
+                .field("Content-Length", "0"),
+        ),
+        (
+            "a PUT",
+            good.clone()
+                .line("PUT /chat HTTP/1.1")
+                .field("Content-Length", "0"),
+        ),
+        ("a HEAD", good.clone().line("HEAD /chat HTTP/1.1")),
+        (
+            "HTTP/1.0",
+            good.clone()
+                .line("GET /chat HTTP/1.0")
+                .field("Connection", "keep-alive"),
+        ),
+        (
+            "h2c",
+            good.clone()
+                .with("Upgrade", "h2c")
+                .field("HTTP2-Settings", "AAMAAABkAAQAAP__"),
+        ),
+        ("another protocol", good.clone().with("Upgrade", "tcp")),
+        ("no Connection", good.clone().with("Connection", "keep-alive")),
+    ]
+}
+
 #[test]
 fn after_a_refused_upgrade_the_next_request_is_routed_on_its_own() {
     run(async {
@@ -140,39 +178,7 @@ fn after_a_refused_upgrade_the_next_request_is_routed_on_its_own() {
             .route(r#"host: admin.internal, path: "/admin""#, "admin", "");
         let router = Router::start(&config).await;
         let good = Request::upgrade("/chat");
-        for (name, request) in [
-            (
-                "another version",
-                good.clone().with("Sec-WebSocket-Version", "1337"),
-            ),
-            (
-                "a POST",
-                good.clone()
-                    .line("POST /chat HTTP/1.1")
-                    .field("Content-Length", "0"),
-            ),
-            (
-                "a PUT",
-                good.clone()
-                    .line("PUT /chat HTTP/1.1")
-                    .field("Content-Length", "0"),
-            ),
-            ("a HEAD", good.clone().line("HEAD /chat HTTP/1.1")),
-            (
-                "HTTP/1.0",
-                good.clone()
-                    .line("GET /chat HTTP/1.0")
-                    .field("Connection", "keep-alive"),
-            ),
-            (
-                "h2c",
-                good.clone()
-                    .with("Upgrade", "h2c")
-                    .field("HTTP2-Settings", "AAMAAABkAAQAAP__"),
-            ),
-            ("another protocol", good.clone().with("Upgrade", "tcp")),
-            ("no Connection", good.clone().with("Connection", "keep-alive")),
-        ] {
+        for (name, request) in no_upgrades() {
             let mut client = Conn::connect(router.address()).await;
             let second = Request::upgrade("/admin").bytes();
             client.try_write(&[request.bytes(), second].concat()).await.ok();

@@ -27,8 +27,6 @@ pub(crate) enum Script {
     Leave,
     /// These bytes in answer to every request head.
     Answer(Vec<u8>),
-    /// A correct 101, then these bytes again and again until the peer takes no more.
-    Flood(Vec<u8>),
 }
 
 /// A listening backend; dropping it ends what it runs.
@@ -144,11 +142,6 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
                 if conn.try_write(bytes).await.is_err() {
                     return;
                 }
-            }
-            Script::Flood(bytes) => {
-                conn.try_write(&named).await.ok();
-                while conn.try_write(bytes).await.is_ok() {}
-                return;
             }
         }
     }
