@@ -32,7 +32,7 @@ fn an_idle_session_ends_and_traffic_either_way_keeps_it() {
         let line = &router.ended(1).await[0];
         assert_eq!(
             (&line["initiator"], line["reason"].as_str()),
-            (&"router".into(), Some("idle")),
+            (&"router".into(), Some("idle timeout")),
             "{line}"
         );
     });
@@ -73,7 +73,7 @@ fn a_session_ends_at_its_maximum_lifetime_or_a_tenth_earlier() {
                 .ended(8)
                 .await
                 .iter()
-                .all(|line| line["reason"] == "lifetime")
+                .all(|line| line["reason"] == "maximum lifetime")
         );
     });
 }

@@ -41,10 +41,6 @@ pub(super) fn closes(table: &mut Vec<Case>) {
         "two closes",
         vec![Frame::close(1000, "one"), Frame::close(1001, "two")],
     ));
-    table.push(case(
-        "a large message, then a close",
-        vec![Frame::binary(vec![2; 300_000]), Frame::close(1000, "")],
-    ));
     for code in [1000, 1001, 1011, 3000, 4999] {
         table.push(case(
             format!("the server closes with {code}"),
