@@ -132,7 +132,7 @@ where
     fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, buffer: &mut [u8]) -> Poll<Outcome> {
         self.hear_orders(cx);
         loop {
-            if let Some(outcome) = self.obey() {
+            if let Some(outcome) = self.obey(cx) {
                 return Poll::Ready(outcome);
             }
             self.move_bytes(cx, buffer);
@@ -290,7 +290,7 @@ where
     }
 
     /// Does what it was told from outside; an outcome if that is to end at once.
-    fn obey(&mut self) -> Option<Outcome> {
+    fn obey(&mut self, cx: &Context<'_>) -> Option<Outcome> {
         match self.session.order()? {
             Order::Cut(cause) => {
                 self.note(Initiator::Router, cause.into());
@@ -302,7 +302,9 @@ where
                     CloseCode::try_new(code).unwrap_or(CloseCode::GOING_AWAY),
                     cause.into(),
                 );
-                None
+                // This order took the waker with it, and a cut may follow.
+                self.session.listen(cx.waker());
+                self.obey(cx)
             }
             Order::Close(..) => None,
         }
