@@ -49,14 +49,15 @@ pub(crate) fn judge(path: &str) -> Result<EncodedSlash, AmbiguousPath> {
             b'\\' => return Err(AmbiguousPath::Backslash),
             0 => return Err(AmbiguousPath::Nul),
             b'%' => {
-                dots = None;
+                let before = dots.take();
                 let (escape, after) = rest.split_at_checked(2).ok_or(AmbiguousPath::Escape)?;
                 rest = after;
                 match (hex(escape[0])? << 4) | hex(escape[1])? {
                     b'.' => return Err(AmbiguousPath::Dots),
                     b'\\' => return Err(AmbiguousPath::Backslash),
                     0 => return Err(AmbiguousPath::Nul),
-                    b'/' => slash = EncodedSlash::Present,
+                    b'/' if matches!(before, Some(1 | 2)) => return Err(AmbiguousPath::Dots),
+                    b'/' => (slash, dots) = (EncodedSlash::Present, Some(0)),
                     _ => {}
                 }
             }
