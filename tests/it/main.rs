@@ -5,8 +5,8 @@
 //! and the whole test is bounded by [`support::run`].
 //!
 //! Where to look: `handshake`, `refusals` (before the 101), `headers`, `smuggling` (what reaches a backend), `routing`, `balance`,
-//! `relay`, `closing`, `pings`, `limits` (one session's life), `drain`, `reload` (the process's life), `hostile`, `flood`, `scale` (misuse and numbers),
-//! `observe`, `secrets` (what operators see), `conformance`, `real_clients` (peers that others wrote), `direct` (that the tools of
+//! `relay`, `closing`, `pings`, `limits` (one session's life), `drain`, `reload` (the process's life), `hostile`, `flood`, `isolation`, `scale` (misuse, defects and numbers),
+//! `observe`, `secrets` (what operators see), `conformance`, `real_clients`, `browser` (peers that others wrote), `direct` (that the tools of
 //! these tests work, without a router).
 
 #![expect(
@@ -17,6 +17,7 @@
 mod support;
 
 mod balance;
+mod browser;
 mod closing;
 mod conformance;
 mod direct;
@@ -25,6 +26,7 @@ mod flood;
 mod handshake;
 mod headers;
 mod hostile;
+mod isolation;
 mod limits;
 mod observe;
 mod pings;

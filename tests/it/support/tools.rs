@@ -38,10 +38,10 @@ impl Tools {
 
     /// A script of `tests/real`, run by the interpreter of its kind.
     fn command(&self, script: &str) -> Command {
-        let interpreter = if script.ends_with(".py") {
-            &self.0["python"]
-        } else {
-            &self.0["node"]
+        let interpreter = match script.rsplit_once('.') {
+            Some((_, "py")) => &self.0["python"],
+            Some(_) => &self.0["node"],
+            None => "bash",
         };
         let mut command = Command::new(interpreter);
         command

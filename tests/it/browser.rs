@@ -1,0 +1,26 @@
+//! A browser uses the demo's page: what a newcomer sees first.
+
+use crate::support::*;
+
+#[test]
+fn chromium_connects_on_the_demo_page_and_sees_its_echo_and_how_sessions_spread() {
+    run(async {
+        let seen = Tools::ready()
+            .output("demo", env!("CARGO_BIN_EXE_longhaul"))
+            .await;
+        let seen: serde_json::Value =
+            serde_json::from_str(&seen).unwrap_or_else(|error| panic!("{error}: {seen}"));
+        let backend = seen["backend"].as_str().expect("a backend's name");
+        let log = seen["text"].as_str().expect("the page's log");
+        assert!(!backend.is_empty() && backend != "nobody yet");
+        assert!(log.contains(&format!("#1 connected to {backend}")), "{log}");
+        assert!(log.contains(&format!("#1 {backend}: from a browser")), "{log}");
+        assert_eq!(log.matches("closed with code 1000").count(), 11, "{log}");
+        assert_eq!(
+            seen["spread"],
+            serde_json::json!([3, 4, 4]),
+            "11 sessions over three backends"
+        );
+        assert_eq!(seen["problems"], serde_json::json!([]));
+    });
+}
