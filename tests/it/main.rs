@@ -5,7 +5,7 @@
 //! and the whole test is bounded by [`support::run`].
 //!
 //! Where to look: `handshake`, `refusals` (before the 101), `headers`, `smuggling` (what reaches a backend), `routing`, `balance`,
-//! `relay`, `closing`, `pings`, `limits` (one session's life), `drain`, `reload` (the process's life), `hostile`, `flood`, `isolation`, `scale` (misuse, defects and numbers),
+//! `relay`, `closing`, `pings`, `limits`, `sockets` (one session's life), `drain`, `reload` (the process's life), `hostile`, `flood`, `isolation`, `scale` (misuse, defects and numbers),
 //! `observe`, `secrets` (what operators see), `conformance`, `real_clients`, `browser` (peers that others wrote), `direct` (that the tools of
 //! these tests work, without a router).
 
@@ -38,3 +38,4 @@ mod routing;
 mod scale;
 mod secrets;
 mod smuggling;
+mod sockets;

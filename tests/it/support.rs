@@ -28,7 +28,7 @@ pub(crate) use self::metrics::Metrics;
 pub(crate) use self::pattern::{Pattern, splits};
 pub(crate) use self::router::{Router, longhaul};
 pub(crate) use self::tools::{Process, Tools};
-pub(crate) use self::wait::{SOON, eventually, run, run_within, within};
+pub(crate) use self::wait::{SOON, eventually, measure_for, run, run_within, within};
 
 /// A router in front of one backend that the test plays by hand.
 pub(crate) async fn router_and_backend() -> (Router, Backend) {

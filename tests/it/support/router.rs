@@ -31,9 +31,25 @@ impl Router {
         Self::start_at(dir, &path).await
     }
 
+    /// As [`Self::start`], in a process that may open so many descriptors unless it asks for more.
+    pub(crate) async fn start_with_soft_limit(config: &Config, descriptors: usize) -> Self {
+        let dir = Dir::new();
+        let path = dir.replace("longhaul.yaml", &config.text());
+        let mut command = Command::new("sh");
+        let lowering = format!("ulimit -S -n {descriptors} && exec \"$0\" \"$@\"");
+        command
+            .arg("-c")
+            .arg(lowering)
+            .arg(env!("CARGO_BIN_EXE_longhaul"));
+        Self::running(dir, spawn(command, &path)).await
+    }
+
     /// As [`Self::start`], for a config file that is already there.
     pub(crate) async fn start_at(dir: Dir, config: &Path) -> Self {
-        let (child, log) = spawn(config);
+        Self::running(dir, spawn(Command::new(env!("CARGO_BIN_EXE_longhaul")), config)).await
+    }
+
+    async fn running(dir: Dir, (child, log): (Child, Log)) -> Self {
         let id = child.id().expect("a process that nobody waited for");
         let pid = Pid::from_raw(id.cast_signed()).expect("a process id");
         let ready = log.wait("the line `ready`", 1, |line| line["message"] == "ready");
@@ -181,8 +197,8 @@ pub(crate) async fn longhaul(arguments: &[&str]) -> Output {
     within(SOON, arguments, output).await.expect("a binary to run")
 }
 
-fn spawn(config: &Path) -> (Child, Log) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_longhaul"))
+fn spawn(mut command: Command, config: &Path) -> (Child, Log) {
+    let mut child = command
         .args(["run", "--config"])
         .arg(config)
         .env_remove("RUST_LOG")

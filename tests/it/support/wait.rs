@@ -51,6 +51,11 @@ where
     .await
 }
 
+/// Lets time pass in which something is measured that has no other end; nothing is ever waited for like this.
+pub(crate) async fn measure_for(window: Duration) {
+    time::sleep(window).await;
+}
+
 /// The tests hold both ends of every session, and many tests share the process.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
