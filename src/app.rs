@@ -17,11 +17,12 @@ mod task;
 
 use std::{
     collections::HashMap, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, thread::available_parallelism,
+    time::Duration,
 };
 
 use tokio::{
     sync::watch,
-    time::{Instant, sleep},
+    time::{sleep, timeout},
 };
 
 use self::{feed::Feeds, listeners::Listeners, operator::Operator, task::Task};
@@ -206,23 +207,26 @@ impl App {
         sleep(settings.delay).await;
         self.router.drain();
         self.listeners.close();
-        let start = Instant::now();
         let terms = Terms {
             window: settings.window,
             deadline: settings.deadline,
             close_code: 1001,
             cause: Cause::Shutdown,
         };
+        // What does not end when it is cut at the deadline is not waited for.
+        let _ = timeout(settings.deadline + SETTLE, self.empty(terms)).await;
+        tracing::info!(sessions = self.router.sessions.len(), "stopped");
+    }
+
+    async fn empty(&self, terms: Terms) {
         loop {
             drain::run(terms, || self.router.sessions.all()).await;
             // A handshake that was under way may still become a session.
-            let settled = self.router.handshakes() == 0 && self.router.sessions.is_empty();
-            if settled || start.elapsed() >= settings.deadline {
-                break;
+            if self.router.handshakes() == 0 && self.router.sessions.is_empty() {
+                return;
             }
-            sleep(SETTLE).await;
+            sleep(LATE).await;
         }
-        tracing::info!("stopped");
     }
 
     /// The addresses of the listeners, in the order of the configuration.
@@ -252,7 +256,10 @@ impl App {
 }
 
 /// How often a handshake that is the last thing left is looked for.
-const SETTLE: std::time::Duration = std::time::Duration::from_millis(10);
+const LATE: Duration = Duration::from_millis(10);
+
+/// How long sessions that were cut at the deadline have to end.
+const SETTLE: Duration = Duration::from_secs(1);
 
 impl From<crate::config::Drain> for Terms {
     fn from(drain: crate::config::Drain) -> Self {

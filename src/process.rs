@@ -54,6 +54,9 @@ enum Wish {
     End,
 }
 
+/// The exit code after a second signal: the drain was not finished.
+const IMPATIENT: i32 = 1;
+
 /// Runs the router of this file until it is told to end.
 pub fn run(path: &Path) -> ExitCode {
     with_runtime(async {
@@ -144,15 +147,17 @@ impl Process {
             telemetry,
             ..
         } = self;
-        let code = tokio::select! {
-            () = app.shutdown() => ExitCode::SUCCESS,
+        tokio::select! {
+            () = app.shutdown() => {}
             () = signals.end() => {
                 tracing::warn!("told to end twice: exiting at once");
-                ExitCode::FAILURE
+                drop(telemetry);
+                // Not by returning: that would wait for the workers.
+                std::process::exit(IMPATIENT);
             }
-        };
+        }
         drop(telemetry);
-        code
+        ExitCode::SUCCESS
     }
 
     async fn next_wish(&mut self) -> Wish {

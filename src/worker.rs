@@ -32,7 +32,7 @@ pub struct Workers {
     desks: Arc<[mpsc::Sender<Work>]>,
     threads: Vec<thread::JoinHandle<()>>,
     admission: Arc<Admission>,
-    router: Arc<Router>,
+    halt: watch::Sender<bool>,
     next: usize,
 }
 
@@ -50,6 +50,7 @@ struct Worker {
     admission: Arc<Admission>,
     router: Arc<Router>,
     stack: Stack,
+    halted: watch::Receiver<bool>,
 }
 
 /// Hands accepted connections over.
@@ -89,6 +90,7 @@ impl Workers {
     ) -> io::Result<Self> {
         let (desks, boxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(DESK)).unzip();
         let desks: Arc<[_]> = desks.into();
+        let (halt, halted) = watch::channel(false);
         let mut threads = Vec::with_capacity(count);
         for (index, work) in boxes.into_iter().enumerate() {
             let worker = Worker {
@@ -97,6 +99,7 @@ impl Workers {
                 admission: Arc::clone(admission),
                 router: Arc::clone(router),
                 stack: stack.clone(),
+                halted: halted.clone(),
             };
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
             let name = format!("worker-{index}");
@@ -110,7 +113,7 @@ impl Workers {
             desks,
             threads,
             admission: Arc::clone(admission),
-            router: Arc::clone(router),
+            halt,
             next: 0,
         })
     }
@@ -132,27 +135,29 @@ impl Workers {
     pub fn admission(&self) -> &Arc<Admission> {
         &self.admission
     }
+}
 
-    /// What all workers share.
-    pub fn router(&self) -> &Arc<Router> {
-        &self.router
-    }
-
-    /// Whether every thread still runs.
-    pub fn are_alive(&self) -> bool {
-        self.threads.iter().all(|thread| !thread.is_finished())
+/// Ends the threads and with them all that they serve.
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.halt.send_replace(true);
+        for thread in self.threads.drain(..) {
+            // A worker catches the panics of its tasks; one of its own has been logged.
+            let _ = thread.join();
+        }
     }
 }
 
 // === impl Worker ===
 
 impl Worker {
-    async fn run(self, mut work: mpsc::Receiver<Work>) {
+    async fn run(mut self, mut work: mpsc::Receiver<Work>) {
         let mut pulse = interval(PULSE);
         loop {
             let work = tokio::select! {
                 work = work.recv() => work,
                 _ = pulse.tick() => continue,
+                _ = self.halted.changed() => return,
             };
             match work {
                 Some(Work::Serve(accepted)) => serve(accepted.try_map(TcpStream::from_std), &self.stack),
