@@ -323,6 +323,7 @@ fn the_admin_address_refuses_other_hosts_and_changes_without_a_token() {
         let backend = Backend::echo().await;
         let router = Router::start(&Config::to(&[&backend])).await;
         let mut client = open(&router).await;
+        client.echoes("registered").await;
         let id = router.get("/api/sessions").await.json()["sessions"][0]["id"]
             .as_str()
             .expect("an id")

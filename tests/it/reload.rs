@@ -213,24 +213,21 @@ fn a_broken_config_changes_nothing_and_is_named_with_its_file_and_line() {
             let (text, line) = with_mistake(&good, mistake);
             let lines = router.log.raw().lines().count();
             router.reload_text(&text).await;
-            let place = format!("longhaul.yaml:{line}:");
-            let said = eventually(SOON, name, || async {
+            // Text that is no YAML is noticed where it ends, everything else where it is.
+            let line = if name == "text that is not YAML" {
+                String::new()
+            } else {
+                format!("{line}:")
+            };
+            let place = format!("longhaul.yaml:{line}");
+            eventually(SOON, &format!("{name}: {place} in the log"), || async {
                 let raw = router.log.raw();
-                let new: Vec<_> = raw
-                    .lines()
+                raw.lines()
                     .skip(lines)
-                    .filter(|line| line.contains("longhaul.yaml:"))
-                    .collect();
-                (!new.is_empty()).then(|| new.join("\n"))
+                    .any(|line| line.contains(&place))
+                    .then_some(())
             })
             .await;
-            let elsewhere =
-                name == "text that is not YAML" || name == "an unknown service" || name == "no listener";
-            assert!(
-                said.contains(&place) || elsewhere,
-                "{name}: {place} is not in {said}"
-            );
-
             let path = router.dir.path("longhaul.yaml");
             let output = longhaul(&["check", "--config", &path.to_string_lossy()]).await;
             assert_eq!(output.status.code(), Some(1), "{name}");
