@@ -211,6 +211,7 @@ fn closes_are_counted_by_initiator_and_code_without_a_label_of_the_clients_choic
             server.send(Frame::close(code, "")).await;
             drop(server);
             client.rest().await;
+            drop(client);
             let labels = [("initiator", "client"), ("code", label)];
             router
                 .metric_becomes("longhaul_session_closes_total", &labels, 1.0)

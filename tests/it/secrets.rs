@@ -30,6 +30,7 @@ async fn every_kind_of_backend() -> (Config, Vec<(Backend, String, u16)>) {
     let garbage = format!("{SECRET}23 is no answer\r\n\r\n");
     let mut config = Config::default()
         .line("log: { level: trace }")
+        .line("limits: { request_deadline: 1s }")
         .line("shutdown: { window: 100ms, deadline: 1s }");
     let mut services = Vec::new();
     for (name, script, status) in [
