@@ -1,0 +1,78 @@
+# Longhaul: what is typed to build, test and measure it. Continuous integration runs `make test` and nothing else.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## Say what can be made.
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | expand -t 14
+
+.PHONY: test
+test: install fmt length lint doc deny unit it real fuzz ## Install what is needed and run everything that must pass.
+	@# What others publish is no reason for this tree to fail: it is told here, and `make advisories` fails.
+	@$(MAKE) --no-print-directory advisories || echo "advisories: see above; this alone does not fail the tests"
+
+.PHONY: install
+install: ## Install what the tests need and is not there yet.
+	.ci/install
+
+.PHONY: fmt
+fmt: ## Is everything formatted?
+	cargo fmt --all --check
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
+
+.PHONY: length
+length: ## Is no source file too long?
+	.ci/length
+
+.PHONY: lint
+lint: ## Clippy, with warnings denied.
+	cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: doc
+doc: ## Build the documentation, with warnings and broken links denied.
+	RUSTDOCFLAGS="-D warnings -D rustdoc::broken_intra_doc_links" cargo doc --workspace --no-deps --quiet
+
+.PHONY: deny
+deny: ## Is every dependency allowed (.deny.toml)?
+	cargo deny check bans licenses sources
+
+.PHONY: advisories
+advisories: ## Has a dependency a known vulnerability? Passes, and says so, when the database cannot be reached.
+	@if timeout 120 cargo deny fetch db >/dev/null 2>&1; \
+	then cargo deny --offline check advisories; \
+	else echo "advisories: not checked, the RustSec database cannot be reached"; fi
+
+.PHONY: unit
+unit: ## Tests inside the crates, and the examples of the documentation.
+	cargo test --workspace --lib --bins
+	cargo test --workspace --doc
+
+.PHONY: it
+it: ## Tests of whole programs: the router over real sockets, the examples, this repository's documents.
+	cargo test --workspace --test '*' -- --skip real_clients::
+
+.PHONY: real
+real: ## Clients, servers and a browser that others wrote, through the router.
+	cargo test --test it -- real_clients::
+
+.PHONY: fuzz
+fuzz: ## A minute of fuzzing, shared by all targets.
+	tests/fuzz/run 60
+
+.PHONY: scale
+scale: ## The tests with many sessions again, with 9,000 on a release build.
+	tests/scale
+
+.PHONY: bench
+bench: ## Longhaul and its peers, every row; a quarter of an hour.
+	bench/install-peers
+	cargo build --release --package longhaul --package longhaul-bench
+	cargo run --release --quiet --package longhaul-bench
+
+.PHONY: bench-quick
+bench-quick: ## The rows that matter most; under two minutes once built.
+	bench/install-peers nginx haproxy envoy
+	cargo build --release --package longhaul --package longhaul-bench
+	cargo run --release --quiet --package longhaul-bench -- --quick
