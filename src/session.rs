@@ -261,14 +261,15 @@ impl Drop for Registered {
 impl Session {
     /// Tells it to close with this code, as soon as both peers are between frames.
     pub fn close(&self, code: u16, cause: Cause) {
-        // A cut that was ordered before stays a cut.
-        let _ = self.order.compare_exchange(
-            0,
-            u32::from(code) << 8 | cause as u32,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
-        self.task.wake();
+        let order = u32::from(code) << 8 | cause as u32;
+        // The first order stays, and only it wakes: waking takes the waker, which a later cut will need.
+        if self
+            .order
+            .compare_exchange(0, order, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+        {
+            self.task.wake();
+        }
     }
 
     /// Ends it at once.

@@ -212,8 +212,10 @@ impl Deliver for Desk {
         self.router.metrics.refused(Refused::Limit);
     }
 
-    fn failed(&self, error: &io::Error) {
+    fn failed(&self, error: &io::Error, news: bool) {
         self.router.metrics.accept_failed();
-        tracing::warn!(%error, "cannot accept; waiting for descriptors or memory");
+        if news {
+            tracing::warn!(%error, "cannot accept; waiting for descriptors or memory");
+        }
     }
 }

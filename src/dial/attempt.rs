@@ -227,6 +227,7 @@ impl Failed {
     pub(super) fn answer(&self) -> Answer {
         match self.end {
             HandshakeEnd::NoEndpoint => Answer::unavailable("no endpoint can take this session"),
+            HandshakeEnd::Overloaded => Answer::unavailable("this router has no room for another session"),
             HandshakeEnd::TimedOut => {
                 Answer::new(StatusCode::GATEWAY_TIMEOUT, "no endpoint answered in time")
             }
@@ -243,6 +244,7 @@ impl Why {
     fn end(&self) -> HandshakeEnd {
         match self {
             Self::Unavailable(_) | Self::NotKnown => HandshakeEnd::NoEndpoint,
+            Self::Connect(error) if !blames_endpoint(error) => HandshakeEnd::Overloaded,
             Self::Connect(error) if error.kind() == std::io::ErrorKind::TimedOut => HandshakeEnd::TimedOut,
             Self::Connect(_) | Self::Unanswered(Unanswered::Reset(_)) => HandshakeEnd::ConnectFailed,
             Self::Unanswered(_) => HandshakeEnd::BadAnswer,

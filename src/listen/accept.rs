@@ -68,12 +68,15 @@ pub trait Deliver: Send + 'static {
     fn deliver(&self, accepted: Accepted) -> Result<(), Accepted>;
     /// A connection was refused for lack of room.
     fn refused(&self);
-    /// Accepting failed for lack of a resource.
-    fn failed(&self, error: &io::Error);
+    /// Accepting failed for lack of a resource; `news`: it has not been said for a while.
+    fn failed(&self, error: &io::Error, news: bool);
 }
 
 /// How long the loop waits for descriptors or memory to come back.
 const BACKOFF: Duration = Duration::from_millis(50);
+
+/// How often a shortage is told.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// Connections that the kernel holds for a loop that is behind (cut to `somaxconn`): a whole herd of reconnects.
 const BACKLOG: i32 = 4096;
@@ -98,6 +101,7 @@ pub async fn run<D: Deliver>(
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
+    let mut told = None;
     loop {
         let stopped = async { stop.wait_for(|stop| *stop).await.map_or((), drop) };
         tokio::select! {
@@ -107,7 +111,9 @@ pub async fn run<D: Deliver>(
                 Ok((stream, address)) => door.admit(stream, address),
                 Err(error) if is_about_the_connection(&error) => {}
                 Err(error) => {
-                    door.deliver.failed(&error);
+                    let news = told.is_none_or(|told: Instant| told.elapsed() > QUIET);
+                    door.deliver.failed(&error, news);
+                    told = if news { Some(Instant::now()) } else { told };
                     sleep(BACKOFF).await;
                 }
             },

@@ -45,6 +45,8 @@ pub fn to_backend(headers: &mut HeaderMap, peer: &Peer, route: &Route, kind: Kin
         Kind::WebSocket(_) => {
             // It can only say 0, and says nothing that the backend needs.
             headers.remove(header::CONTENT_LENGTH);
+            // Without a body there is nothing to go on with (RFC 9110, 10.1.1), and a 100 before the 101 only confuses.
+            headers.remove(header::EXPECT);
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
