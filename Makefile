@@ -46,16 +46,16 @@ advisories: ## Has a dependency a known vulnerability? Passes, and says so, when
 
 .PHONY: unit
 unit: ## Tests inside the crates, and the examples of the documentation.
-	cargo test --workspace --lib --bins
+	cargo test --workspace --no-fail-fast --lib --bins
 	cargo test --workspace --doc
 
 .PHONY: it
 it: ## Tests of whole programs: the router over real sockets, the examples, this repository's documents.
-	cargo test --workspace --test '*' -- --skip real_clients::
+	cargo test --workspace --no-fail-fast --test '*' -- --skip real_clients:: --skip browser::
 
 .PHONY: real
 real: ## Clients, servers and a browser that others wrote, through the router.
-	cargo test --test it -- real_clients::
+	cargo test --test it -- real_clients:: browser::
 
 .PHONY: fuzz
 fuzz: ## A minute of fuzzing, shared by all targets.
