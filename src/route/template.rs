@@ -9,7 +9,8 @@
 //! - where `{*rest}` matched without its slash (`/ws` by `/ws/{*rest}`) the slash before `{rest}` is left out too:
 //!   `/hub/{rest}` gives `/hub` for `/ws` and `/hub/` for `/ws/`;
 //! - no path that every reader reads alike becomes one that is read in two ways. So `{rest}`, which may be empty and
-//!   may hold slashes, stands for whole segments, and a segment does not start with `.{` or `..{`.
+//!   may hold slashes, stands for whole segments, and no segment has `.` or `..` alone beside a parameter, which may
+//!   start with `;` or end with `%2F`.
 
 use std::fmt;
 
@@ -131,10 +132,14 @@ fn parse_segment(segment: &str, path: &PathPattern, pieces: &mut Vec<Piece>) -> 
         text = after;
     }
     add_literal(text, pieces)?;
-    // A parameter may start with `;`, which ends the name of a segment for servlet containers.
-    match segment.split('{').next() {
-        Some("." | "..") => Err(TemplateError::Dots(segment.to_owned())),
-        _ => Ok(()),
+    // A parameter may start with `;`, which ends the name of a segment for servlet containers, or end with `%2F`.
+    match segment
+        .split(['{', '}'])
+        .step_by(2)
+        .any(|literal| matches!(literal, "." | ".."))
+    {
+        true => Err(TemplateError::Dots(segment.to_owned())),
+        false => Ok(()),
     }
 }
 
@@ -142,7 +147,7 @@ fn add_literal(text: &str, pieces: &mut Vec<Piece>) -> Result<(), TemplateError>
     if text.contains('}') {
         return Err(TemplateError::Braces(text.to_owned()));
     }
-    // Dots between parameters are harmless: a parameter is neither empty nor dots alone.
+    // What dots alone may stand beside is judged for the segment as a whole.
     if !text.bytes().all(|b| b == b'.') {
         literal(text)?;
     }

@@ -69,6 +69,8 @@ fn a_malformed_template_is_refused_with_its_reason() {
     assert_eq!(refused("/{rest}{a}"), TemplateError::RestNotAlone("rest".into()));
     assert_eq!(refused("/{a}/.{a}"), TemplateError::Dots(".{a}".into()));
     assert_eq!(refused("/..{a}"), TemplateError::Dots("..{a}".into()));
+    assert_eq!(refused("/{a}./x"), TemplateError::Dots("{a}.".into()));
+    assert_eq!(refused("/{a}.{a}"), TemplateError::Dots("{a}.{a}".into()));
     assert_eq!(refused("/../{a}"), TemplateError::Dots("..".into()));
     assert_eq!(refused(&format!("/{}", "a".repeat(LONGEST))), TemplateError::Long);
     for text in ["/a b", "/%2{a}", "/%2e", "/a\\b", "/ü", "/..;{a}"] {
