@@ -5,20 +5,24 @@
 //!
 //! - One task per session, polled by its own worker only. It reads into the one buffer of its worker and owns memory
 //!   only for what a peer could not take yet.
-//! - A peer's Close passes as it came. Where a session must end otherwise, Longhaul puts a Close between two frames,
-//!   discards what comes until the peer's own Close, and cuts after [`CLOSE_TIMEOUT`].
+//! - A peer's Close passes as it came, and the other peer has [`HALF_CLOSE_TIMEOUT`] to answer it. Where a session must
+//!   end otherwise, Longhaul puts a Close between two frames, discards what comes until the peer's own Close, and cuts
+//!   after [`CLOSE_TIMEOUT`].
 //! - The end of a client's stream is passed on and the backend may finish what it has to say (half-close); a backend
-//!   that ends without a Close is dead, and its client is told so with 1001.
+//!   that ends first, without a Close, is dead, and its client is told so with 1001.
 //! - A direction with an invalid frame is opaque: relayed, never injected into.
+//! - Whatever a peer sends, the other direction, the deadlines and the other sessions of the worker get their turn.
 //!
-//! Not here: finding frames ([`frames`]), one direction (`flow`), deadlines (`clock`), who told a session to end
-//! ([`crate::drain`], [`crate::admin`]).
+//! Not here: finding frames ([`frames`]), one direction (`flow`), how sessions end (`ending`), deadlines (`clock`,
+//! `pings`), who told a session to end ([`crate::drain`], [`crate::admin`]).
 
 mod clock;
+mod ending;
 mod flow;
 pub mod frames;
 pub mod inject;
 mod outcome;
+mod pings;
 pub mod pong;
 #[cfg(test)]
 mod streams;
@@ -34,16 +38,12 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    task::unconstrained,
     time::{Instant, Sleep, sleep_until},
 };
 
 pub use self::outcome::{Initiator, Outcome, Reason};
-use self::{
-    clock::{Clock, Due, Leg},
-    flow::{Event, Flow},
-    frames::Sender,
-    inject::CloseCode,
-};
+use self::{clock::Clock, flow::Flow, frames::Sender, inject::CloseCode};
 use crate::{
     config::SessionLimits,
     session::{Order, Session},
@@ -65,7 +65,8 @@ pub struct Ends<C, B> {
 /// How long a peer may take to answer our Close, and the rest of a frame that a Close must wait for.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a session may be silent once one peer has ended its stream or said Close.
+/// How long a session may be silent once a peer has ended its stream, and how long a peer may take to answer the other
+/// peer's Close.
 pub const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Relays until the session ends.
@@ -98,12 +99,14 @@ struct Relay<C, B> {
     session: Arc<Session>,
     clock: Clock,
     outcome: Option<Outcome>,
-    /// What to report if nothing better explains the end: writing fails before the reason can be read.
-    suspicion: Option<Outcome>,
+    /// Whom to name if nothing better explains the end: writing fails before the reason can be read.
+    suspect: Option<Initiator>,
     /// The waker that orders wake.
     task: Option<Waker>,
     /// An order to close has been carried out.
     obeyed: bool,
+    /// A peer has been told Close.
+    told: bool,
     /// The timer will wake this task.
     timer_is_set: bool,
 }
@@ -117,14 +120,15 @@ where
         Self {
             client: ends.client,
             backend: ends.backend,
-            up: Flow::new(Sender::Client, ends.early_client),
-            down: Flow::new(Sender::Backend, ends.early_backend),
+            up: Flow::new(Sender::Client, &ends.early_client),
+            down: Flow::new(Sender::Backend, &ends.early_backend),
             session,
             clock: Clock::new(limits, Instant::now()),
             outcome: None,
-            suspicion: None,
+            suspect: None,
             task: None,
             obeyed: false,
+            told: false,
             timer_is_set: false,
         }
     }
@@ -132,51 +136,34 @@ where
     fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, buffer: &mut [u8]) -> Poll<Outcome> {
         self.hear_orders(cx);
         loop {
-            if let Some(outcome) = self.obey(cx) {
-                return Poll::Ready(outcome);
+            if self.obey(cx) {
+                self.report(Instant::now());
+                return Poll::Ready(self.explain());
             }
-            self.move_bytes(cx, buffer);
+            let rests = self.move_bytes(cx, buffer);
+            let now = Instant::now();
+            self.report(now);
             if self.is_over() {
-                return Poll::Ready(self.conclude());
+                return Poll::Ready(self.explain());
             }
-            if self.is_quiet(cx, timer.as_mut()) {
+            // The clock is asked and not the timer, which says nothing to a task that has used up its budget.
+            if self.clock.next() <= now {
+                if self.act_on_time(now) {
+                    return Poll::Ready(self.explain());
+                }
+            } else if self.set_timer(cx, timer.as_mut()) {
+                if !rests {
+                    cx.waker().wake_by_ref();
+                }
                 return Poll::Pending;
             }
-            if self.act_on_time() {
-                return Poll::Ready(self.conclude());
-            }
         }
     }
 
-    /// Whether no deadline has passed; the timer then wakes the task at the next one, or earlier.
-    ///
-    /// A deadline that moved away leaves the timer alone: it fires early, and is set anew then. So traffic, which moves
-    /// the idle timeout, costs no more than a comparison.
-    fn is_quiet(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> bool {
-        loop {
-            let next = self.clock.next();
-            if next < timer.deadline() {
-                timer.as_mut().reset(next);
-                self.timer_is_set = false;
-            }
-            if self.timer_is_set && !timer.is_elapsed() {
-                return true;
-            }
-            if timer.as_mut().poll(cx).is_pending() {
-                self.timer_is_set = true;
-                return true;
-            }
-            if next <= Instant::now() {
-                return false;
-            }
-            timer.as_mut().reset(next);
-            self.timer_is_set = false;
-        }
-    }
-
-    /// Moves bytes both ways until both wait, and draws the conclusions.
-    fn move_bytes(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) {
-        loop {
+    /// Moves bytes both ways until both directions wait, and draws the conclusions; false if there may be more to move
+    /// but others must have their turn.
+    fn move_bytes(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> bool {
+        for _ in 0..TURNS {
             let up = self.up.poll(cx, &mut self.client, &mut self.backend, buffer);
             let down = self.down.poll(cx, &mut self.backend, &mut self.client, buffer);
             // Before the events: a peer that said Close and left at once has closed, not vanished.
@@ -187,259 +174,75 @@ where
             if let Poll::Ready(event) = down {
                 self.on_down(event);
             }
-            if up.is_pending() && down.is_pending() && !self.finish_closed_legs() {
-                break;
-            }
-        }
-        self.report();
-    }
-
-    /// What the flow from the client to the backend met.
-    fn on_up(&mut self, event: Event) {
-        match event {
-            Event::Eof => {
-                self.note(Initiator::Client, Reason::Eof);
-                self.up.finish(None);
-                self.clock.wind_down(HALF_CLOSE_TIMEOUT, Instant::now());
-            }
-            Event::ReadFailed => {
-                self.note(Initiator::Client, Reason::Reset);
-                self.up.finish(None);
-                self.down.abandon_sink();
-                self.end_within(CLOSE_TIMEOUT);
-            }
-            Event::WriteFailed => {
-                self.suspect(Initiator::Backend);
-                self.end_within(CLOSE_TIMEOUT);
-            }
-            Event::PutPing(payload) => self.down_expects(payload),
-            Event::Ponged => self.ping_next(),
-            Event::PutClose(code) => self.on_put_close(code),
-            Event::Finished => {}
-        }
-    }
-
-    /// What the flow from the backend to the client met.
-    fn on_down(&mut self, event: Event) {
-        match event {
-            Event::Eof | Event::ReadFailed => {
-                let reset = event == Event::ReadFailed;
-                self.note(
-                    Initiator::Backend,
-                    if reset { Reason::Reset } else { Reason::Eof },
-                );
-                if let Some(code) = self.down.finish(Some(CloseCode::GOING_AWAY)) {
-                    self.note_code(code);
-                }
-                if reset {
-                    self.up.abandon_sink();
-                    self.end_within(CLOSE_TIMEOUT);
-                } else {
-                    self.end_within(HALF_CLOSE_TIMEOUT);
-                }
-            }
-            Event::WriteFailed => {
-                self.suspect(Initiator::Client);
-                self.end_within(CLOSE_TIMEOUT);
-            }
-            Event::PutPing(payload) => self.up_expects(payload),
-            Event::Ponged => self.ping_next(),
-            Event::PutClose(code) => self.on_put_close(code),
-            Event::Finished => {}
-        }
-    }
-
-    fn on_put_close(&mut self, code: CloseCode) {
-        self.note_code(code);
-        self.clock.restart_cut(Instant::now() + CLOSE_TIMEOUT);
-    }
-
-    fn up_expects(&mut self, payload: [u8; 8]) {
-        self.up.expect_pong(payload);
-        self.clock.pinged(Instant::now());
-    }
-
-    fn down_expects(&mut self, payload: [u8; 8]) {
-        self.down.expect_pong(payload);
-        self.clock.pinged(Instant::now());
-    }
-
-    /// Asks for a Ping on the next leg of the round that can be pinged.
-    fn ping_next(&mut self) {
-        while let Some(leg) = self.clock.next_leg(Instant::now()) {
-            if self.ping(leg) {
-                break;
-            }
-        }
-    }
-
-    fn ping(&mut self, leg: Leg) -> bool {
-        let payload = fastrand::u64(..).to_be_bytes();
-        match leg {
-            Leg::Client => self.down.ping(payload),
-            Leg::Backend => self.up.ping(payload),
-        }
-    }
-
-    /// Lets this session's orders wake this task.
-    fn hear_orders(&mut self, cx: &Context<'_>) {
-        if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-            self.session.listen(cx.waker());
-            self.task = Some(cx.waker().clone());
-        }
-    }
-
-    /// Does what it was told from outside; an outcome if that is to end at once.
-    fn obey(&mut self, cx: &Context<'_>) -> Option<Outcome> {
-        match self.session.order()? {
-            Order::Cut(cause) => {
-                self.note(Initiator::Router, cause.into());
-                Some(self.conclude())
-            }
-            Order::Close(code, cause) if !self.obeyed => {
-                self.obeyed = true;
-                self.close_both(
-                    CloseCode::try_new(code).unwrap_or(CloseCode::GOING_AWAY),
-                    cause.into(),
-                );
-                // This order took the waker with it, and a cut may follow.
-                self.session.listen(cx.waker());
-                self.obey(cx)
-            }
-            Order::Close(..) => None,
-        }
-    }
-
-    /// Acts on the deadlines that have passed; true if the session is to end now.
-    fn act_on_time(&mut self) -> bool {
-        let now = Instant::now();
-        while let Some(due) = self.clock.due(now) {
-            match due {
-                Due::Cut => return true,
-                Due::Idle if self.outcome.is_some() => return true,
-                Due::Idle => self.close_both(CloseCode::GOING_AWAY, Reason::Idle),
-                Due::Lifetime => self.close_both(CloseCode::GOING_AWAY, Reason::Lifetime),
-                Due::PongTimeout => self.close_both(CloseCode::GOING_AWAY, Reason::PongTimeout),
-                Due::Ping(leg) => {
-                    if !self.ping(leg) {
-                        self.ping_next();
-                    }
-                }
+            // In every round: one peer that never rests must not keep the other's leg open.
+            let finished = self.finish_closed_legs();
+            if up.is_pending() && down.is_pending() && !finished {
+                return true;
             }
         }
         false
     }
 
-    /// Ends the session from our side, properly: a Close to both peers, between frames.
-    fn close_both(&mut self, code: CloseCode, reason: Reason) {
-        self.note(Initiator::Router, reason);
-        self.clock.wind_down(HALF_CLOSE_TIMEOUT, Instant::now());
-        self.end_within(CLOSE_TIMEOUT);
-        self.up.close(code, reason.as_str());
-        self.down.close(code, reason.as_str());
+    /// Has the timer wake the task at the next deadline or earlier; false if that is now.
+    ///
+    /// A deadline that moved away leaves the timer alone: it fires early, and is set anew then. So traffic, which moves
+    /// the idle timeout, costs no more than a comparison.
+    fn set_timer(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> bool {
+        let next = self.clock.next();
+        if next < timer.deadline() || timer.is_elapsed() {
+            timer.as_mut().reset(next);
+            self.timer_is_set = false;
+        }
+        if !self.timer_is_set {
+            // Not from the task's budget: where there is none left, it would wait without being set.
+            self.timer_is_set = pin!(unconstrained(timer)).poll(cx).is_pending();
+        }
+        self.timer_is_set
     }
 
-    fn end_within(&mut self, limit: Duration) {
-        let now = Instant::now();
-        self.clock.wind_down(HALF_CLOSE_TIMEOUT, now);
-        self.clock.cut_at(now + limit);
+    /// Lets this session's orders and its timer wake this task.
+    fn hear_orders(&mut self, cx: &Context<'_>) {
+        if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            self.session.listen(cx.waker());
+            self.task = Some(cx.waker().clone());
+            self.timer_is_set = false;
+        }
     }
 
-    /// A leg on which both sides have said Close gets the end of its stream from us; whether there was one.
-    fn finish_closed_legs(&mut self) -> bool {
-        let client = !self.down.is_finishing() && has_closed(&self.down, &self.up);
-        let backend = !self.up.is_finishing() && has_closed(&self.up, &self.down);
-        if client {
-            self.down.finish(None);
+    /// Does what it was told from outside; true if that is to end at once.
+    fn obey(&mut self, cx: &Context<'_>) -> bool {
+        if self.session.order().is_none() {
+            return false;
         }
-        if backend {
-            self.up.finish(None);
-        }
-        if client || backend {
-            self.end_within(CLOSE_TIMEOUT);
-        }
-        client || backend
-    }
-
-    fn is_over(&self) -> bool {
-        [&self.up, &self.down]
-            .iter()
-            .all(|flow| flow.source_is_over() && flow.sink_is_over())
-    }
-
-    fn notice_closes(&mut self) {
-        if self.outcome.is_some() {
-            return;
-        }
-        for (flow, initiator) in [(&self.up, Initiator::Client), (&self.down, Initiator::Backend)] {
-            if flow.heard_close() {
-                self.outcome = Some(Outcome {
-                    initiator,
-                    reason: Reason::Close,
-                    code: flow.close_code(),
-                });
-                self.clock.wind_down(HALF_CLOSE_TIMEOUT, Instant::now());
-                return;
+        // The order has used up the waker, and may be followed by another one.
+        self.session.listen(cx.waker());
+        match self.session.order() {
+            Some(Order::Cut(cause)) => {
+                self.note(Initiator::Router, cause.into());
+                return true;
             }
+            Some(Order::Close(code, cause)) if !self.obeyed => {
+                self.obeyed = true;
+                let code = CloseCode::try_new(code).unwrap_or(CloseCode::GOING_AWAY);
+                self.close_both(code, cause.into());
+            }
+            Some(Order::Close(..)) | None => {}
         }
+        false
     }
 
-    fn note(&mut self, initiator: Initiator, reason: Reason) {
-        self.outcome.get_or_insert(Outcome {
-            initiator,
-            reason,
-            code: None,
-        });
-    }
-
-    fn note_code(&mut self, code: CloseCode) {
-        if let Some(outcome) = self
-            .outcome
-            .as_mut()
-            .filter(|outcome| outcome.reason != Reason::Close)
-        {
-            outcome.code.get_or_insert(code.number());
-        }
-    }
-
-    fn suspect(&mut self, initiator: Initiator) {
-        self.suspicion.get_or_insert(Outcome {
-            initiator,
-            reason: Reason::Reset,
-            code: None,
-        });
-    }
-
-    /// Publishes what was carried; a message counts once its sink has taken all of it.
-    fn report(&mut self) {
+    /// Publishes what was carried. What came from the client is counted when it was read, what went to the client when
+    /// it was written: so both figures are the client's own.
+    fn report(&mut self, now: Instant) {
         let carried = &self.session.carried;
         carried.bytes_from_client.set(self.up.bytes_read());
+        carried.messages_from_client.set(self.up.messages_read());
         carried.bytes_to_client.set(self.down.bytes_written());
-        if self.up.is_drained() {
-            carried.messages_from_client.set(self.up.messages());
-        }
-        if self.down.is_drained() {
-            carried.messages_to_client.set(self.down.messages());
-        }
+        carried.messages_to_client.set(self.down.messages_written());
         if self.up.was_active() | self.down.was_active() {
-            self.clock.active(Instant::now());
+            self.clock.active(now);
         }
     }
-
-    fn conclude(&mut self) -> Outcome {
-        self.report();
-        let unexplained = Outcome {
-            initiator: Initiator::Router,
-            reason: Reason::Reset,
-            code: None,
-        };
-        self.outcome.or(self.suspicion).unwrap_or(unexplained)
-    }
-}
-
-/// Whether on one leg both sides have said Close: `to` is the flow to that peer, `from` the one that it sends.
-fn has_closed(to: &Flow, from: &Flow) -> bool {
-    to.said_close() && to.is_drained() && (from.heard_close() || from.source_is_over())
 }
 
 thread_local! {
@@ -448,3 +251,7 @@ thread_local! {
 }
 
 const BUFFER_SIZE: usize = 64 * 1024;
+
+/// How often each direction has its turn before the session lets others of its worker have theirs. A session at rest
+/// needs two; the rest is for one that changes what its directions do.
+const TURNS: usize = 8;

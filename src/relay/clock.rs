@@ -4,7 +4,8 @@
 //!
 //! - One timer serves a session: the earliest of its deadlines. Traffic does not touch the timer; it is looked at again
 //!   when it fires, so a busy session pays nothing for its idle timeout.
-//! - Pings go to one peer at a time, first the client, then the backend, so that one answer is awaited at most.
+//! - Pings go to one peer at a time, first the client, then the backend, so that one answer is awaited at most. A Ping
+//!   that finds no place between two frames in time is skipped, so that one stalled peer does not hide the other.
 //!
 //! Not here: what a deadline leads to ([`super::Relay`]).
 
@@ -21,16 +22,26 @@ pub(super) struct Clock {
     idle: Duration,
     lifetime: Option<Instant>,
     cut: Option<Instant>,
-    pings: Option<Pings>,
+    pings: Option<Box<Pings>>,
 }
 
 #[derive(Debug)]
 struct Pings {
     interval: Duration,
     timeout: Duration,
-    /// The next round while resting, the pong's deadline while waiting for one.
+    /// The next round while resting, else the deadline for what is waited for.
     at: Instant,
     state: Ping,
+    /// How the pinged peer stood when it was last looked at.
+    seen: Standing,
+}
+
+/// How far a peer has come with what it sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) sent: u64,
+    /// It has begun a frame and not ended it.
+    pub(super) inside_frame: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +49,7 @@ enum Ping {
     Resting,
     /// Asked for, but no boundary came yet.
     Wanted(Leg),
+    /// On its way, or unanswered.
     Waiting(Leg),
 }
 
@@ -59,8 +71,10 @@ pub(super) enum Due {
     Lifetime,
     /// A round of Pings begins, with this leg.
     Ping(Leg),
+    /// A Ping found no place between two frames.
+    Unplaced(Leg),
     /// The peer did not answer a Ping.
-    PongTimeout,
+    Unanswered(Leg),
 }
 
 // === impl Clock ===
@@ -72,11 +86,14 @@ impl Clock {
             idle: limits.idle_timeout,
             lifetime: limits.max_lifetime.map(|limit| now + jittered(limit)),
             cut: None,
-            pings: limits.ping_interval.map(|interval| Pings {
-                interval,
-                timeout: limits.ping_timeout,
-                at: now + interval,
-                state: Ping::Resting,
+            pings: limits.ping_interval.map(|interval| {
+                Box::new(Pings {
+                    interval,
+                    timeout: limits.ping_timeout,
+                    at: now + interval,
+                    state: Ping::Resting,
+                    seen: Standing::default(),
+                })
             }),
         }
     }
@@ -84,24 +101,20 @@ impl Clock {
     /// The earliest deadline.
     pub(super) fn next(&self) -> Instant {
         let idle = self.last_activity + self.idle;
-        let ping = self
-            .pings
-            .as_ref()
-            .filter(|pings| !matches!(pings.state, Ping::Wanted(_)))
-            .map(|pings| pings.at);
+        let ping = self.pings.as_ref().map(|pings| pings.at);
         [self.lifetime, self.cut, ping]
             .into_iter()
             .flatten()
             .fold(idle, Instant::min)
     }
 
-    /// What is due; asked again until it is nothing.
+    /// What is due; asked again until it is nothing. Each answer moves or removes its own deadline, except for a Ping
+    /// and a cut: those are moved or acted on by who asks.
     pub(super) fn due(&mut self, now: Instant) -> Option<Due> {
         if self.cut.is_some_and(|at| at <= now) {
             return Some(Due::Cut);
         }
-        if self.lifetime.is_some_and(|at| at <= now) {
-            self.lifetime = None;
+        if self.lifetime.take_if(|at| *at <= now).is_some() {
             return Some(Due::Lifetime);
         }
         if self.last_activity + self.idle <= now {
@@ -109,17 +122,14 @@ impl Clock {
             return Some(Due::Idle);
         }
         let pings = self.pings.as_mut().filter(|pings| pings.at <= now)?;
-        match pings.state {
+        Some(match pings.state {
             Ping::Resting => {
-                pings.state = Ping::Wanted(Leg::Client);
-                Some(Due::Ping(Leg::Client))
+                pings.want(Leg::Client, now);
+                Due::Ping(Leg::Client)
             }
-            Ping::Wanted(_) => None,
-            Ping::Waiting(_) => {
-                self.pings = None;
-                Some(Due::PongTimeout)
-            }
-        }
+            Ping::Wanted(leg) => Due::Unplaced(leg),
+            Ping::Waiting(leg) => Due::Unanswered(leg),
+        })
     }
 
     /// Bytes moved.
@@ -137,39 +147,57 @@ impl Clock {
         self.cut = Some(at);
     }
 
-    /// From now on only silence, not age, ends the session, and sooner than before.
+    /// From now on so much silence ends the session, and nobody is pinged. Its lifetime stays.
     pub(super) fn wind_down(&mut self, silence: Duration, now: Instant) {
         self.idle = self.idle.min(silence);
         self.last_activity = now;
-        self.lifetime = None;
         self.pings = None;
     }
 
-    /// A Ping went to the leg that was asked for; its Pong is awaited from now on.
-    pub(super) fn pinged(&mut self, now: Instant) -> Option<Leg> {
-        let pings = self.pings.as_mut()?;
-        let Ping::Wanted(leg) = pings.state else {
-            return None;
-        };
-        pings.state = Ping::Waiting(leg);
-        pings.at = now + pings.timeout;
-        Some(leg)
+    /// The Ping that was asked for is on its way to a peer that stands here; its Pong is awaited from now on.
+    pub(super) fn pinged(&mut self, now: Instant, seen: Standing) {
+        if let Some(pings) = &mut self.pings
+            && let Ping::Wanted(leg) = pings.state
+        {
+            pings.state = Ping::Waiting(leg);
+            pings.at = now + pings.timeout;
+            pings.seen = seen;
+        }
     }
 
-    /// The Pong came, or this leg cannot be pinged: the next leg to ping, if the round is not over.
+    /// Gives the pinged peer, which stands here, as much time again. Says whether it has spent the last one in a frame:
+    /// an answer could not come before its end, and may have come too late behind it.
+    pub(super) fn ask_again(&mut self, now: Instant, seen: Standing) -> bool {
+        self.pings.as_mut().is_some_and(|pings| {
+            pings.at = now + pings.timeout;
+            let before = std::mem::replace(&mut pings.seen, seen);
+            before.sent != seen.sent && (before.inside_frame || seen.inside_frame)
+        })
+    }
+
+    /// The Pong came, or none can: the next leg to ping, if the round is not over.
     pub(super) fn next_leg(&mut self, now: Instant) -> Option<Leg> {
         let pings = self.pings.as_mut()?;
         match pings.state {
             Ping::Waiting(Leg::Client) | Ping::Wanted(Leg::Client) => {
-                pings.state = Ping::Wanted(Leg::Backend);
+                pings.want(Leg::Backend, now);
                 Some(Leg::Backend)
             }
-            _ => {
+            Ping::Waiting(Leg::Backend) | Ping::Wanted(Leg::Backend) | Ping::Resting => {
                 pings.state = Ping::Resting;
                 pings.at = now + pings.interval;
                 None
             }
         }
+    }
+}
+
+// === impl Pings ===
+
+impl Pings {
+    fn want(&mut self, leg: Leg, now: Instant) {
+        self.state = Ping::Wanted(leg);
+        self.at = now + self.timeout;
     }
 }
 

@@ -51,6 +51,17 @@ pub enum Reason {
     Panic,
 }
 
+// === impl Outcome ===
+
+impl Outcome {
+    /// Whether its code is final: there is one, or the Close that ended the session had none.
+    pub(super) const fn is_named(&self) -> bool {
+        self.code.is_some() || matches!(self.reason, Reason::Close)
+    }
+}
+
+// === impl Initiator ===
+
 impl Initiator {
     /// Its word in logs and metrics.
     pub const fn as_str(self) -> &'static str {
@@ -61,6 +72,8 @@ impl Initiator {
         }
     }
 }
+
+// === impl Reason ===
 
 impl Reason {
     /// Its word in logs.

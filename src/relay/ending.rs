@@ -1,0 +1,211 @@
+//! What ends a session, and how.
+//!
+//! In: what the two flows met, orders, deadlines. Out: what the flows are to do next, by when it must be done, and the
+//! [`Outcome`] to report.
+//!
+//! - The first explanation stands. A write that failed is only a suspicion: the peer may have said why, and what it said
+//!   is still to be read.
+//! - Every way that leads here sets a moment at which the session is cut, or lets silence end it within
+//!   [`HALF_CLOSE_TIMEOUT`]; trickling puts off the latter only, and only where no Close has been said.
+//!
+//! Not here: when a deadline has passed ([`super::pings`], [`super::clock`]).
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    CLOSE_TIMEOUT, HALF_CLOSE_TIMEOUT, Relay,
+    clock::Leg,
+    flow::{Event, Flow},
+    inject::CloseCode,
+    outcome::{Initiator, Outcome, Reason},
+};
+
+impl<C, B> Relay<C, B> {
+    /// What the flow from the client to the backend met.
+    pub(super) fn on_up(&mut self, event: Event) {
+        match event {
+            Event::Eof => {
+                self.note_end(Initiator::Client, Reason::Eof);
+                self.up.finish(None);
+                self.wind_down(Instant::now());
+            }
+            Event::ReadFailed => {
+                self.note_end(Initiator::Client, Reason::Reset);
+                self.up.finish(None);
+                self.down.abandon_sink();
+                self.end_within(CLOSE_TIMEOUT);
+            }
+            Event::WriteFailed => self.suspect(Initiator::Backend),
+            Event::PutPing(payload) => self.expect_pong(Leg::Backend, payload),
+            Event::Ponged => self.ping_next(Instant::now()),
+            Event::PutClose(code) => self.on_put_close(code),
+            Event::Finished | Event::Turn => {}
+        }
+    }
+
+    /// What the flow from the backend to the client met.
+    pub(super) fn on_down(&mut self, event: Event) {
+        match event {
+            Event::Eof => {
+                self.note_end(Initiator::Backend, Reason::Eof);
+                // Behind its client's end, the end of a backend is no death: each has said what it had to say.
+                if self.up.source_is_over() {
+                    self.down.finish(None);
+                } else {
+                    self.tell_client();
+                }
+                self.end_within(HALF_CLOSE_TIMEOUT);
+            }
+            Event::ReadFailed => {
+                self.note_end(Initiator::Backend, Reason::Reset);
+                self.tell_client();
+                self.up.abandon_sink();
+                self.end_within(CLOSE_TIMEOUT);
+            }
+            Event::WriteFailed => self.suspect(Initiator::Client),
+            Event::PutPing(payload) => self.expect_pong(Leg::Client, payload),
+            Event::Ponged => self.ping_next(Instant::now()),
+            Event::PutClose(code) => self.on_put_close(code),
+            Event::Finished | Event::Turn => {}
+        }
+    }
+
+    /// Ends the session from our side, properly: a Close to both peers, between frames.
+    pub(super) fn close_both(&mut self, code: CloseCode, reason: Reason) {
+        self.note(Initiator::Router, reason);
+        self.end_within(CLOSE_TIMEOUT);
+        self.up.close(code, reason);
+        self.down.close(code, reason);
+    }
+
+    /// Takes note of the first Close that a peer got from the other one.
+    pub(super) fn notice_closes(&mut self) {
+        if self.outcome.is_some_and(|outcome| outcome.is_named()) {
+            return;
+        }
+        let (flow, initiator) = if self.up.has_passed_close() {
+            (&self.up, Initiator::Client)
+        } else if self.down.has_passed_close() {
+            (&self.down, Initiator::Backend)
+        } else {
+            return;
+        };
+        let code = flow.close_code();
+        if let Some(outcome) = &mut self.outcome {
+            outcome.code = code;
+        } else {
+            self.outcome = Some(Outcome {
+                initiator,
+                reason: Reason::Close,
+                code,
+            });
+            self.wind_down(Instant::now());
+        }
+    }
+
+    /// A leg on which both sides have said Close gets the end of its stream from us; whether there was one.
+    pub(super) fn finish_closed_legs(&mut self) -> bool {
+        if self.outcome.is_none() {
+            return false;
+        }
+        let told = [&self.up, &self.down].map(|flow| flow.said_close() && flow.is_drained());
+        if !self.told && told.contains(&true) {
+            // Whoever was told has this long to say Close too, whatever else it says.
+            self.told = true;
+            self.clock.cut_at(Instant::now() + HALF_CLOSE_TIMEOUT);
+        }
+        let client = !self.down.is_finishing() && has_closed(&self.down, &self.up);
+        let backend = !self.up.is_finishing() && has_closed(&self.up, &self.down);
+        if client {
+            self.down.finish(None);
+        }
+        if backend {
+            self.up.finish(None);
+        }
+        if client || backend {
+            self.end_within(CLOSE_TIMEOUT);
+        }
+        client || backend
+    }
+
+    /// Nothing can move any more.
+    pub(super) fn is_over(&self) -> bool {
+        [&self.up, &self.down]
+            .iter()
+            .all(|flow| flow.source_is_over() && flow.sink_is_over())
+    }
+
+    pub(super) fn note(&mut self, initiator: Initiator, reason: Reason) {
+        self.outcome.get_or_insert(Outcome {
+            initiator,
+            reason,
+            code: None,
+        });
+    }
+
+    /// The best explanation that there is.
+    pub(super) fn explain(&self) -> Outcome {
+        let unexplained = Outcome {
+            initiator: Initiator::Router,
+            reason: Reason::Reset,
+            code: None,
+        };
+        self.outcome.or(self.suspicion()).unwrap_or(unexplained)
+    }
+
+    /// The backend is dead. Its client gets what the backend sent, and our word for it where that fits.
+    fn tell_client(&mut self) {
+        if let Some(code) = self.down.finish(Some(CloseCode::GOING_AWAY)) {
+            self.note_code(code);
+        }
+    }
+
+    fn on_put_close(&mut self, code: CloseCode) {
+        self.note_code(code);
+        self.clock.restart_cut(Instant::now() + CLOSE_TIMEOUT);
+    }
+
+    fn end_within(&mut self, limit: Duration) {
+        let now = Instant::now();
+        self.wind_down(now);
+        self.clock.cut_at(now + limit);
+    }
+
+    fn wind_down(&mut self, now: Instant) {
+        self.clock.wind_down(HALF_CLOSE_TIMEOUT, now);
+        self.up.give_up_ping();
+        self.down.give_up_ping();
+    }
+
+    /// A peer's stream has ended. The kernel tells of a reset once: if that was to a write, a read sees a plain end.
+    fn note_end(&mut self, initiator: Initiator, reason: Reason) {
+        let reset = self.suspect == Some(initiator);
+        self.note(initiator, if reset { Reason::Reset } else { reason });
+    }
+
+    fn note_code(&mut self, code: CloseCode) {
+        if let Some(outcome) = self.outcome.as_mut().filter(|outcome| !outcome.is_named()) {
+            outcome.code = Some(code.number());
+        }
+    }
+
+    fn suspect(&mut self, initiator: Initiator) {
+        self.suspect.get_or_insert(initiator);
+        self.end_within(CLOSE_TIMEOUT);
+    }
+
+    fn suspicion(&self) -> Option<Outcome> {
+        self.suspect.map(|initiator| Outcome {
+            initiator,
+            reason: Reason::Reset,
+            code: None,
+        })
+    }
+}
+
+/// Whether on one leg both sides have said Close: `to` is the flow to that peer, `from` the one that it sends.
+fn has_closed(to: &Flow, from: &Flow) -> bool {
+    to.said_close() && to.is_drained() && (from.heard_close() || from.source_is_over())
+}
