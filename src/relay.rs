@@ -255,3 +255,6 @@ const BUFFER_SIZE: usize = 64 * 1024;
 /// How often each direction has its turn before the session lets others of its worker have theirs. A session at rest
 /// needs two; the rest is for one that changes what its directions do.
 const TURNS: usize = 8;
+
+#[cfg(test)]
+mod tests;

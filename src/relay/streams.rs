@@ -44,8 +44,12 @@ impl Plain {
         bytes
     }
 
+    pub(super) fn is_data(&self) -> bool {
+        matches!(self.opcode, OpCode::Data(_))
+    }
+
     pub(super) fn ends_message(&self) -> bool {
-        self.fin && matches!(self.opcode, OpCode::Data(_))
+        self.fin && self.is_data()
     }
 }
 

@@ -1,0 +1,27 @@
+//! Whole sessions, over streams in memory and with time that stands still.
+
+mod closing;
+mod injecting;
+mod orders;
+mod passing;
+mod peer;
+mod pings;
+mod time;
+
+use self::peer::limits;
+use super::*;
+
+#[test]
+fn a_session_between_two_sockets_is_small() {
+    use tokio::net::TcpStream;
+
+    fn future_size<F>(_: impl FnOnce(Ends<TcpStream, TcpStream>, Arc<Session>) -> F) -> usize {
+        size_of::<F>()
+    }
+    let limits = limits();
+    let size = future_size(|ends, session| run(ends, session, &limits));
+    assert!(size <= SESSION_SIZE, "{size} bytes");
+}
+
+/// What a session's future may take of the 2.5 KiB that an idle session may take in all.
+const SESSION_SIZE: usize = 512;
