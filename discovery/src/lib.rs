@@ -17,10 +17,15 @@
 //! Not here: what a router does with a change. Longhaul turns the difference of two snapshots ([`diff`]) into the
 //! changes that feed its balance layer.
 
+pub mod backoff;
 mod endpoint;
 pub mod provider;
+mod publish;
 mod snapshot;
+mod supervise;
 
 pub use endpoint::{Endpoint, Identity, State};
-pub use provider::{Provider, Publisher};
+pub use provider::Provider;
+pub use publish::{Answer, Condition, Publisher, Reader, Status};
 pub use snapshot::{Diff, Snapshot, diff};
+pub use supervise::supervise;

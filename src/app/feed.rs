@@ -9,7 +9,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use discovery::{Endpoint, Identity, Provider, Publisher, Snapshot, State, provider::fixed::Fixed};
+use discovery::{Endpoint, Identity, Snapshot, State};
 use tokio::sync::watch;
 use tower::discover::Change;
 
@@ -93,8 +93,11 @@ impl Feeds {
 
 impl Feeding {
     async fn run(mut self, sources: Vec<Discovery>) {
-        let (publisher, snapshots) = Publisher::channel();
-        tokio::join!(self.apply(snapshots), provide(sources, publisher));
+        let listed = sources
+            .into_iter()
+            .flat_map(|Discovery::Static(endpoints)| endpoints);
+        let (_sender, snapshots) = watch::channel(Some(listed.collect()));
+        self.apply(snapshots).await;
     }
 
     async fn apply(&mut self, snapshots: watch::Receiver<Option<Snapshot>>) {
@@ -124,15 +127,6 @@ impl Feeding {
             self.token = None;
         }
     }
-}
-
-/// Runs the sources of a service.
-async fn provide(sources: Vec<Discovery>, publisher: Publisher) {
-    let listed = sources
-        .into_iter()
-        .flat_map(|Discovery::Static(endpoints)| endpoints);
-    // A list never fails.
-    let _ = Fixed::new(listed).run(&publisher).await;
 }
 
 /// The drain of an endpoint that leaves, if its service wants one.

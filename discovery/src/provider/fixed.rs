@@ -36,29 +36,27 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
+    use crate::Answer;
+
+    async fn first_answer(mut provider: Fixed) -> Option<Answer> {
+        let (publisher, mut reader) = Publisher::channel();
+        tokio::select! {
+            biased;
+            stopped = provider.run(&publisher) => panic!("stopped: {stopped:?}"),
+            _ = reader.changed() => reader.answer(),
+        }
+    }
 
     #[tokio::test]
     async fn the_list_is_published_once_and_the_provider_keeps_running() {
         let endpoint = Endpoint::at(SocketAddr::from(([127, 0, 0, 1], 9001)));
-        let (publisher, mut reader) = Publisher::channel();
-        let mut provider = Fixed::new([endpoint.clone()]);
-        tokio::select! {
-            biased;
-            stopped = provider.run(&publisher) => panic!("stopped: {stopped:?}"),
-            changed = reader.changed() => changed.unwrap(),
-        }
-        assert_eq!(reader.borrow().as_deref(), Some(&[endpoint][..]));
+        let answer = first_answer(Fixed::new([endpoint.clone()])).await;
+        assert_eq!(answer, Some(Answer::Endpoints(Snapshot::from_iter([endpoint]))));
     }
 
     #[tokio::test]
     async fn an_empty_list_is_known_to_be_empty() {
-        let (publisher, mut reader) = Publisher::channel();
-        let mut provider = Fixed::new([]);
-        tokio::select! {
-            biased;
-            stopped = provider.run(&publisher) => panic!("stopped: {stopped:?}"),
-            changed = reader.changed() => changed.unwrap(),
-        }
-        assert_eq!(*reader.borrow(), Some(Snapshot::default()));
+        let answer = first_answer(Fixed::new([])).await;
+        assert_eq!(answer, Some(Answer::Endpoints(Snapshot::default())));
     }
 }
