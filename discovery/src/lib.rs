@@ -17,8 +17,11 @@
 //! Not here: what a router does with a change. Longhaul turns the difference of two snapshots ([`diff`]) into the
 //! changes that feed its balance layer.
 
+pub mod allow;
 pub mod backoff;
+mod belief;
 mod endpoint;
+pub mod merge;
 pub mod provider;
 mod publish;
 mod snapshot;

@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
-use crate::{Snapshot, provider::Error};
+use crate::{Snapshot, allow::Rules, provider::Error};
 
 /// What a source has answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,7 @@ pub enum Answer {
 pub struct Publisher {
     /// Of the source, in the log.
     name: Arc<str>,
+    rules: Option<Rules>,
     report: watch::Sender<Report>,
 }
 
@@ -92,7 +93,21 @@ impl Publisher {
     pub fn named(name: impl Into<Arc<str>>) -> (Self, Reader) {
         let (report, reader) = watch::channel(Report::default());
         let name = name.into();
-        (Self { name, report }, Reader { report: reader })
+        let publisher = Self {
+            name,
+            rules: None,
+            report,
+        };
+        (publisher, Reader { report: reader })
+    }
+
+    /// As it is, but endpoints that `rules` refuse are left out of every answer.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Self {
+            rules: Some(rules),
+            ..self
+        }
     }
 
     /// What the source is called in the log.
@@ -102,8 +117,19 @@ impl Publisher {
 
     /// The source has answered: this is the complete set. An empty one is believed, so it is only for a source that
     /// says "none" in so many words; see [`publish_nothing`](Self::publish_nothing).
+    ///
+    /// Endpoints that the publisher's [`Rules`] refuse are left out; if none is left, that is an unexplained "nothing".
     pub fn publish(&self, endpoints: Snapshot) {
-        self.answer(Answer::Endpoints(endpoints));
+        let Some(rules) = &self.rules else {
+            return self.answer(Answer::Endpoints(endpoints));
+        };
+        let some = !endpoints.is_empty();
+        let admitted = rules.admit(&self.name, endpoints);
+        // A source all of whose endpoints are refused has made a mistake; it did not say that there are none.
+        match some && admitted.is_empty() {
+            true => self.answer(Answer::Nothing),
+            false => self.answer(Answer::Endpoints(admitted)),
+        }
     }
 
     /// The source has answered that there is nothing, and has not explained it: Consul's `[]`, a Kubernetes service

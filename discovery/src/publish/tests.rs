@@ -3,7 +3,7 @@ use std::{future::poll_fn, net::SocketAddr, pin::pin, task::Poll};
 use tokio::time::advance;
 
 use super::*;
-use crate::Endpoint;
+use crate::{Endpoint, allow::Own};
 
 fn ports(ports: &[u16]) -> Snapshot {
     ports
@@ -100,4 +100,17 @@ async fn a_publisher_learns_that_nobody_reads() {
     assert!(poll_fn(|cx| Poll::Ready(unread.as_mut().poll(cx).is_pending())).await);
     drop(second);
     unread.await;
+}
+
+#[test]
+fn what_the_rules_refuse_is_left_out_and_a_set_without_a_rest_is_nothing() {
+    let (publisher, mut reader) = Publisher::channel();
+    let publisher = publisher.with_rules(Rules::new("providers.consul.allow", [], Own::default()));
+    let good = Endpoint::at(SocketAddr::from(([10, 0, 0, 1], 1)));
+    publisher.publish(Snapshot::from_iter([good.clone(), ports(&[1])[0].clone()]));
+    assert_eq!(reader.endpoints().as_deref(), Some(&[good][..]));
+    publisher.publish(ports(&[1, 2]));
+    assert_eq!(reader.answer(), Some(Answer::Nothing));
+    publisher.publish(Snapshot::default());
+    assert_eq!(reader.answer(), Some(Answer::Endpoints(Snapshot::default())));
 }
