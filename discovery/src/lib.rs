@@ -20,7 +20,9 @@
 pub mod allow;
 pub mod backoff;
 mod belief;
+pub mod cache;
 mod endpoint;
+mod follow;
 pub mod merge;
 pub mod provider;
 mod publish;
@@ -28,6 +30,7 @@ mod snapshot;
 mod supervise;
 
 pub use endpoint::{Endpoint, Identity, State};
+pub use follow::{Followed, Service, SourceStatus, Supply, follow};
 pub use provider::Provider;
 pub use publish::{Answer, Condition, Publisher, Reader, Status};
 pub use snapshot::{Diff, Snapshot, diff};

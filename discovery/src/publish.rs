@@ -120,11 +120,8 @@ impl Publisher {
     ///
     /// Endpoints that the publisher's [`Rules`] refuse are left out; if none is left, that is an unexplained "nothing".
     pub fn publish(&self, endpoints: Snapshot) {
-        let Some(rules) = &self.rules else {
-            return self.answer(Answer::Endpoints(endpoints));
-        };
         let some = !endpoints.is_empty();
-        let admitted = rules.admit(&self.name, endpoints);
+        let admitted = self.admit(endpoints);
         // A source all of whose endpoints are refused has made a mistake; it did not say that there are none.
         match some && admitted.is_empty() {
             true => self.answer(Answer::Nothing),
@@ -175,6 +172,14 @@ impl Publisher {
     /// Ends when the last reader is gone.
     pub async fn unread(&self) {
         self.report.closed().await;
+    }
+
+    /// What of `endpoints` the publisher's [`Rules`] let pass.
+    pub(crate) fn admit(&self, endpoints: Snapshot) -> Snapshot {
+        match &self.rules {
+            Some(rules) => rules.admit(&self.name, endpoints),
+            None => endpoints,
+        }
     }
 
     /// When the source last answered.

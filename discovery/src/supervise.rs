@@ -19,10 +19,10 @@ use tokio::time::sleep;
 use crate::{Provider, Publisher, backoff::Backoff, provider::Error};
 
 /// Runs `provider` until nobody reads what it publishes.
-pub async fn supervise(mut provider: Box<dyn Provider>, publisher: Publisher) {
+pub async fn supervise(mut provider: Box<dyn Provider>, publisher: &Publisher) {
     tokio::select! {
         () = publisher.unread() => {}
-        () = keep_running(&mut *provider, &publisher) => {}
+        () = keep_running(&mut *provider, publisher) => {}
     }
 }
 

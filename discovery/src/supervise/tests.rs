@@ -55,7 +55,7 @@ async fn waits_of(acts: Vec<Act>) -> (Vec<Duration>, crate::Reader) {
         acts: acts.into_iter(),
         runs: Arc::clone(&runs),
     };
-    let running = supervise(Box::new(provider), publisher);
+    let running = supervise(Box::new(provider), &publisher);
     tokio::select! {
         () = running => panic!("somebody still reads"),
         () = async {
@@ -118,7 +118,7 @@ async fn it_ends_with_its_last_reader() {
         acts: vec![Act::Fail; 3].into_iter(),
         runs: Arc::default(),
     };
-    let running = tokio::spawn(supervise(Box::new(provider), publisher));
+    let running = tokio::spawn(async move { supervise(Box::new(provider), &publisher).await });
     sleep(Duration::from_secs(30)).await;
     assert!(!running.is_finished());
     drop(reader);

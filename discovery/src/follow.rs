@@ -1,0 +1,279 @@
+//! One service as a whole: its sources, each kept running, as one set that survives all of them.
+//!
+//! In: providers, and the [`Cache`]. Out: a `watch` channel of the [`Snapshot`]s to use, and each source's status.
+//!
+//! This is where [`supervise`], [`merge`](crate::merge) and [`cache`](crate::cache) meet; whoever wants other rules puts
+//! them together in another way.
+//!
+//! Promises:
+//! - The channel holds `None` until the set is decided, and never again after that.
+//! - A set is in the channel before it goes to disk, and never waits for the disk.
+//! - Dropping the future ends everything that it runs; the channel keeps the last set.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
+
+use futures_util::future::join_all;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    Provider, Publisher, Reader, Snapshot, Status,
+    allow::Rules,
+    cache::{Cache, Remembered},
+    merge::{Merge, Source},
+    supervise,
+};
+
+/// A service to follow.
+#[derive(Debug)]
+pub struct Service {
+    /// Its name, in the cache.
+    pub name: Arc<str>,
+    /// Its sources.
+    pub sources: Vec<Supply>,
+    /// How long an unexplained "nothing" is not believed.
+    pub empty_hold: Duration,
+    /// Where its last known endpoints are kept.
+    pub cache: Cache,
+}
+
+/// A source to run.
+#[derive(Debug)]
+pub struct Supply {
+    /// What it is called in the log, the status and the cache; another configuration of it has another name.
+    pub name: Arc<str>,
+    /// What runs.
+    pub provider: Box<dyn Provider>,
+    /// Which addresses it may name; absent: any.
+    pub rules: Option<Rules>,
+    /// Used only while the other sources have no active endpoint.
+    pub fallback: bool,
+    /// It can be away: its age is told and its endpoints are kept in the cache.
+    pub remote: bool,
+}
+
+/// A service that is followed.
+#[derive(Clone, Debug)]
+pub struct Followed {
+    snapshots: watch::Receiver<Option<Snapshot>>,
+    sources: Arc<[Watched]>,
+}
+
+/// How one source of a service is doing.
+#[derive(Clone, Debug)]
+pub struct SourceStatus {
+    /// What it is called.
+    pub name: Arc<str>,
+    /// How it is doing. Its age is `None` also where there is nothing to ask; where only the cache knows of an answer,
+    /// the age is of that one.
+    pub status: Status,
+}
+
+/// A source as its status needs it.
+struct Watched {
+    name: Arc<str>,
+    reader: Reader,
+    remote: bool,
+    /// The time of an answer to an earlier run.
+    recalled: OnceLock<SystemTime>,
+}
+
+/// Begins to follow `service`: the handle, and the work behind it, which must be polled for anything to happen.
+pub fn follow(service: Service) -> (Followed, impl Future<Output = ()> + Send) {
+    let (snapshots, reader) = watch::channel(None);
+    let mut publishers = Vec::new();
+    let mut watched = Vec::new();
+    let mut fallbacks = Vec::new();
+    let mut providers = Vec::new();
+    for supply in service.sources {
+        let (publisher, reader) = Publisher::named(Arc::clone(&supply.name));
+        publishers.push(match supply.rules {
+            Some(rules) => publisher.with_rules(rules),
+            None => publisher,
+        });
+        fallbacks.push(supply.fallback);
+        providers.push(supply.provider);
+        watched.push(Watched {
+            name: supply.name,
+            reader,
+            remote: supply.remote,
+            recalled: OnceLock::new(),
+        });
+    }
+    let followed = Followed {
+        snapshots: reader,
+        sources: watched.into(),
+    };
+    let work = Work {
+        name: service.name,
+        sources: Arc::clone(&followed.sources),
+        empty_hold: service.empty_hold,
+        cache: service.cache,
+        fallbacks,
+    };
+    (followed, work.run(providers, publishers, snapshots))
+}
+
+struct Work {
+    name: Arc<str>,
+    sources: Arc<[Watched]>,
+    empty_hold: Duration,
+    cache: Cache,
+    fallbacks: Vec<bool>,
+}
+
+/// What is believed of each source.
+type Believed = Vec<Option<Snapshot>>;
+
+// === impl Work ===
+
+impl Work {
+    async fn run(
+        self,
+        providers: Vec<Box<dyn Provider>>,
+        publishers: Vec<Publisher>,
+        snapshots: watch::Sender<Option<Snapshot>>,
+    ) {
+        let supplies = providers.into_iter().zip(&publishers);
+        let running = supplies.map(|(provider, publisher)| supervise(provider, publisher));
+        let (believed, to_keep) = watch::channel(Vec::new());
+        let merging = async {
+            // Meanwhile the sources are being asked already.
+            let remembered = self.recall(&publishers).await;
+            self.merge(remembered, &snapshots, &believed).await;
+        };
+        tokio::join!(join_all(running), merging, self.keep(to_keep));
+    }
+
+    /// What the cache has of each source, as far as it may be used.
+    async fn recall(&self, publishers: &[Publisher]) -> Believed {
+        let mut recalled = self.cache.recall(&self.name).await;
+        let sources = self.sources.iter().zip(publishers);
+        let remembered = sources.map(|(source, publisher)| {
+            let index = recalled.iter().position(|known| known.source == source.name)?;
+            let known = recalled.swap_remove(index);
+            let _ = source.recalled.set(known.answered);
+            Some(publisher.admit(known.endpoints))
+        });
+        remembered.collect()
+    }
+
+    async fn merge(
+        &self,
+        remembered: Believed,
+        snapshots: &watch::Sender<Option<Snapshot>>,
+        believed: &watch::Sender<Believed>,
+    ) {
+        let sources = self.sources.iter().zip(&self.fallbacks).zip(remembered);
+        let sources = sources.map(|((source, fallback), remembered)| Source {
+            reader: source.reader.clone(),
+            fallback: *fallback,
+            remembered,
+        });
+        let mut merge = Merge::new(sources, self.empty_hold);
+        while merge.next().await {
+            replace(snapshots, merge.merged().cloned());
+            let now: Believed = merge.believed().map(Option::<&Snapshot>::cloned).collect();
+            replace(believed, now);
+        }
+    }
+
+    /// Keeps what is believed, and how old it is, in the cache.
+    async fn keep(&self, mut believed: watch::Receiver<Believed>) {
+        loop {
+            // Without a change the time of the last answer still moves on.
+            if let Ok(Err(_)) = timeout(REFRESH, believed.changed()).await {
+                return;
+            }
+            let sets = believed.borrow_and_update().clone();
+            let known = self.sources.iter().zip(sets).filter_map(|(source, set)| {
+                let answered = source.answered()?;
+                Some(Remembered {
+                    source: Arc::clone(&source.name),
+                    endpoints: set?,
+                    answered,
+                })
+            });
+            let known: Vec<_> = known.collect();
+            if !known.is_empty() {
+                self.cache.keep(&self.name, known).await;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Wakes readers only if the value is another one.
+fn replace<T: PartialEq>(channel: &watch::Sender<T>, value: T) {
+    channel.send_if_modified(|current| {
+        let news = *current != value;
+        *current = value;
+        news
+    });
+}
+
+// === impl Followed ===
+
+impl Followed {
+    /// The set to use; `None` while it is not known.
+    pub fn snapshots(&self) -> watch::Receiver<Option<Snapshot>> {
+        self.snapshots.clone()
+    }
+
+    /// How the sources are doing, in the order in which they were given.
+    pub fn sources(&self) -> Vec<SourceStatus> {
+        let status = |source: &Watched| SourceStatus {
+            name: Arc::clone(&source.name),
+            status: Status {
+                age: source.age(),
+                ..source.reader.status()
+            },
+        };
+        self.sources.iter().map(status).collect()
+    }
+
+    /// Since the source that has been silent for longest last answered; `None` if none ever has, or if there is nothing
+    /// to ask.
+    pub fn age(&self) -> Option<Duration> {
+        self.sources.iter().filter_map(Watched::age).max()
+    }
+}
+
+// === impl Watched ===
+
+impl Watched {
+    fn age(&self) -> Option<Duration> {
+        if !self.remote {
+            return None;
+        }
+        let recalled = || Some(self.recalled.get()?.elapsed().unwrap_or_default());
+        self.reader.status().age.or_else(recalled)
+    }
+
+    /// When it last answered, if it is one that the cache is for.
+    fn answered(&self) -> Option<SystemTime> {
+        SystemTime::now().checked_sub(self.age()?)
+    }
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Between two writes of one service's file: a storm of changes must not become a storm of writes.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How far the age on disk may lag behind.
+const REFRESH: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests;
