@@ -22,7 +22,6 @@ mod group;
 mod leaf;
 mod problem;
 mod read;
-pub mod reload;
 mod schema;
 mod section;
 mod shape;

@@ -15,6 +15,7 @@ use std::{
     process::ExitCode,
 };
 
+use discovery::files::Changes;
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -22,7 +23,7 @@ use tokio::{
 
 use crate::{
     app::{App, Options},
-    config::{self, Config, reload::Changes},
+    config::{self, Config},
     telemetry::Telemetry,
 };
 

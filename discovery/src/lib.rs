@@ -22,6 +22,8 @@ pub mod backoff;
 mod belief;
 pub mod cache;
 mod endpoint;
+#[cfg(feature = "file")]
+pub mod files;
 mod follow;
 pub mod merge;
 pub mod provider;

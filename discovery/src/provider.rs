@@ -14,6 +14,10 @@
 //!
 //! Not here: what follows a failure. [`supervise`](crate::supervise) runs a provider again as [`Error`] allows.
 
+#[cfg(feature = "dns")]
+pub mod dns;
+#[cfg(feature = "file")]
+pub mod file;
 pub mod fixed;
 
 use std::{convert::Infallible, fmt, pin::Pin};

@@ -11,7 +11,7 @@
 //! - where the kernel offers no events (network file systems, the end of a link in another folder, a folder that was
 //!   itself replaced, no watches left) a change is found within `POLL`.
 //!
-//! Not here: what is done with the new content ([`load`](super::load), and the swap in [`app`](crate::app)).
+//! Not here: what is done with the new content.
 
 use std::{
     collections::BTreeSet,
@@ -77,21 +77,28 @@ impl Changes {
     /// that do. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Vec<PathBuf> {
         loop {
-            if !self.pending {
-                tokio::select! {
-                    () = self.touched.notified() => {}
-                    () = sleep_until(self.poll_at) => {}
-                }
-                self.pending = true;
-            }
-            self.settle().await;
-            let changed = self.look().await;
-            self.pending = false;
-            self.poll_at = Instant::now() + POLL;
+            let changed = self.next_look().await;
             if !changed.is_empty() {
                 return changed;
             }
         }
+    }
+
+    /// As [`next`](Self::next), but returns after every look at the files, whether anything has changed or not: at each
+    /// event, and every half minute. Dropping the future loses nothing.
+    pub async fn next_look(&mut self) -> Vec<PathBuf> {
+        if !self.pending {
+            tokio::select! {
+                () = self.touched.notified() => {}
+                () = sleep_until(self.poll_at) => {}
+            }
+            self.pending = true;
+        }
+        self.settle().await;
+        let changed = self.look().await;
+        self.pending = false;
+        self.poll_at = Instant::now() + POLL;
+        changed
     }
 
     /// Waits for the end of a burst of events.

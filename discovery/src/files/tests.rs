@@ -1,45 +1,29 @@
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    slice,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::{fs, os::unix::fs::symlink, slice};
 
 use tokio::time::timeout;
 
 use super::*;
 
-/// A folder of this test alone, removed when it ends.
-struct Folder(PathBuf);
+struct Folder(tempfile::TempDir);
 
 impl Folder {
     fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "longhaul-reload-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
     }
 
     fn file(&self, name: &str, content: &str) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.at(name);
         fs::write(&path, content).unwrap();
         path
     }
 
     /// Puts a new file in the place of another, as editors and deployment tools do.
     fn replace(&self, name: &str, content: &str) {
-        fs::rename(self.file(".new", content), self.0.join(name)).unwrap();
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        fs::rename(self.file(".new", content), self.at(name)).unwrap();
     }
 }
 
@@ -73,7 +57,7 @@ async fn a_file_put_in_the_place_of_another_is_a_change_every_time() {
 #[tokio::test]
 async fn the_swap_of_a_config_map_is_a_change_every_time() {
     let folder = Folder::new();
-    let at = |name: &str| folder.0.join(name);
+    let at = |name: &str| folder.at(name);
     // What a kubelet does: a folder for each version, a link `..data` to the present one, a link to each file in it.
     let publish = |version: &str, content: &str| {
         fs::create_dir(at(version)).unwrap();
@@ -120,7 +104,7 @@ async fn a_missing_file_is_no_change_until_it_is_back_with_other_content() {
 #[tokio::test]
 async fn a_file_that_was_not_there_at_first_is_a_change_when_it_comes() {
     let folder = Folder::new();
-    let mut changes = Changes::watch([folder.0.join("late.yaml")]);
+    let mut changes = Changes::watch([folder.at("late.yaml")]);
     let file = folder.file("late.yaml", "a");
     assert_eq!(next(&mut changes).await, [file]);
 }
@@ -147,11 +131,20 @@ async fn a_dropped_wait_loses_no_change() {
 async fn a_change_without_an_event_is_found_by_looking() {
     // A folder that is not there cannot be watched.
     let folder = Folder::new();
-    let file = folder.0.join("later/router.yaml");
+    let file = folder.at("later/router.yaml");
     let mut changes = Changes::watch([file.clone()]);
-    fs::create_dir(folder.0.join("later")).unwrap();
+    fs::create_dir(folder.at("later")).unwrap();
     fs::write(&file, "a").unwrap();
     let begin = Instant::now();
     assert_eq!(changes.next().await, [file]);
+    assert!(begin.elapsed() <= POLL + PATIENCE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_finds_nothing_new_is_told_to_who_asks_for_every_look() {
+    let folder = Folder::new();
+    let mut changes = Changes::watch([folder.file("router.yaml", "a")]);
+    let begin = Instant::now();
+    assert_eq!(changes.next_look().await, Vec::<PathBuf>::new());
     assert!(begin.elapsed() <= POLL + PATIENCE);
 }
