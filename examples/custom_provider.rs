@@ -14,7 +14,7 @@ use std::{
 };
 
 use discovery::{
-    Endpoint, Provider, Publisher, Snapshot,
+    Endpoint, Provider, Publisher, Service, Snapshot, Supply, follow,
     provider::{Error, Running},
 };
 use longhaul::{
@@ -25,7 +25,7 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::{TcpListener, TcpStream},
 };
-use tower::{Service, discover::Change};
+use tower::{Service as _, discover::Change};
 
 /// Endpoints as they are told over a socket.
 #[derive(Debug)]
@@ -70,13 +70,13 @@ fn snapshot(line: &str) -> Result<Snapshot, AddrParseError> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = env::args().nth(1).ok_or("usage: custom_provider ADDRESS")?;
-    let mut provider = Told {
-        by: TcpListener::bind(address).await?,
-    };
-    let (publisher, snapshots) = Publisher::channel();
-    let changes = Changes::new(snapshots, Snapshot::default());
+    let by = TcpListener::bind(address).await?;
+    let sources = vec![Supply::new("told over a socket", Told { by })];
+    // Runs it, and runs it again after an error; `Supply` and `Service` have what else can be said.
+    let (followed, work) = follow(Service::new("told", sources));
+    let changes = Changes::new(followed.snapshots(), Snapshot::default());
     tokio::select! {
-        stopped = provider.run(&publisher) => match stopped? {},
+        () = work => Ok(()),
         () = balance(changes) => Ok(()),
         told = tokio::signal::ctrl_c() => Ok(told?),
     }

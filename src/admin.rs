@@ -38,7 +38,7 @@ pub use self::{
     api::{Control, ControlError},
     ready::Readiness,
 };
-pub use crate::telemetry::status::{EndpointStatus, ServiceStatus, Services};
+pub use crate::telemetry::status::{EndpointStatus, ServiceStatus, Services, SourceStatus};
 
 /// What the admin address reads, and whom it tells what operators want.
 #[derive(Clone)]

@@ -10,9 +10,11 @@
 //! This runs on the control thread. Not here: what happens on the workers ([`crate::worker`]), signals and the config
 //! file ([`crate::process`]).
 
+mod drains;
 mod feed;
 mod listeners;
 mod operator;
+mod sources;
 mod task;
 
 use std::{
@@ -25,7 +27,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::{feed::Feeds, listeners::Listeners, operator::Operator, task::Task};
+use self::{drains::Drains, feed::Feeds, listeners::Listeners, operator::Operator, task::Task};
 use crate::{
     admin::{self, Readiness, Sources, TokenFile},
     config::{Config, DrainMode},
@@ -46,6 +48,7 @@ pub struct App {
     workers: Workers,
     listeners: Listeners,
     feeds: Feeds,
+    drains: Drains,
     /// Drains of removed routes, by name.
     leaving: HashMap<Arc<str>, Task>,
     readiness: Readiness,
@@ -103,9 +106,11 @@ impl App {
         let bound = Listeners::default().bind(&config)?;
         let stack = stack::build(&router, options.layer.as_ref());
         let workers = Workers::start(&router, &admission, count, &stack).map_err(StartError::Workers)?;
+        let drains = Drains::default();
         let mut app = Self {
             token: TokenFile::new(config.admin.as_ref().and_then(|admin| admin.token_file.clone())),
-            feeds: Feeds::default(),
+            feeds: Feeds::new(&router, &readiness, &drains),
+            drains,
             leaving: HashMap::new(),
             listeners: Listeners::default(),
             admin: None,
@@ -115,8 +120,9 @@ impl App {
             readiness,
         };
         app.open_admin(options.pages).await?;
-        app.feeds.follow(&app.config, &app.router, &app.readiness);
+        app.feeds.follow(&app.config);
         app.listeners.replace(bound, &app.config, &mut app.workers);
+        app.tell_own_addresses();
         tracing::info!(workers = count, connections = admission.limit(), "started");
         drop(opening);
         Ok(app)
@@ -130,7 +136,7 @@ impl App {
         let failed = |source| StartError::Admin { address, source };
         let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
-        let operator = Operator::new(&self.router, self.workers.admission());
+        let operator = Operator::new(&self.router, self.workers.admission(), &self.drains);
         let sources = Sources {
             sessions: Arc::clone(&self.router.sessions),
             services: operator.services(),
@@ -154,14 +160,22 @@ impl App {
         let bound = self.listeners.bind(&config)?;
         self.warn_of_what_stays(&config);
         let before = self.router.follow(&config);
-        self.feeds.follow(&config, &self.router, &self.readiness);
+        self.feeds.follow(&config);
         self.listeners.replace(bound, &config, &mut self.workers);
+        self.tell_own_addresses();
         self.workers.admission().reconfigure(config.limits.connections);
         self.token
             .set(config.admin.as_ref().and_then(|admin| admin.token_file.clone()));
         self.config = config;
         self.drain_removed_routes(&before);
         Ok(())
+    }
+
+    /// A registry must not lead sessions back to this process.
+    fn tell_own_addresses(&self) {
+        let mut own = self.listeners.addresses();
+        own.extend(self.admin_address());
+        self.feeds.shared().own.set(own);
     }
 
     fn warn_of_what_stays(&self, config: &Config) {

@@ -33,12 +33,12 @@ use std::{
     collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration,
 };
 
-use discovery::Endpoint;
+use discovery::{Endpoint, provider::dns};
 use ipnet::IpNet;
 
 pub use self::{
     problem::{Problem, Problems},
-    read::{load, parse},
+    read::{endpoints, load, parse},
     schema::schema,
 };
 use crate::route::{Pattern, Template};
@@ -56,6 +56,11 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// `admin:` where operators connect; absent opens no admin address.
     pub admin: Option<Admin>,
+    /// `providers:` what the sources of all services have in common, by kind.
+    pub providers: Providers,
+    /// `cache:` a folder for the last known endpoints of each service, used at start while a registry is away; absent:
+    /// they are remembered only while the process lives.
+    pub cache: Option<Cache>,
     /// `services:` by name: letters, digits, `-`, `_` and `.`.
     pub services: BTreeMap<Arc<str>, Arc<Service>>,
     /// `routes:` in the order of the file, which decides only between equally specific ones; at least one, and no two
@@ -106,14 +111,37 @@ pub struct Admin {
     pub token_file: Option<PathBuf>,
 }
 
+/// What the sources of one kind have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Providers {
+    /// `dns:` of all `dns` sources.
+    pub dns: DnsProvider,
+}
+
+/// What all `dns` sources have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DnsProvider {
+    /// `allow: []`: networks of loopback, link-local and metadata addresses that names may lead to.
+    pub allow: Vec<IpNet>,
+}
+
+/// A folder for the last known endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// `cache:` the folder; made when it is first needed.
+    pub folder: PathBuf,
+    /// `cache_max_age: 24h`: endpoints that were last confirmed longer ago are not used.
+    pub max_age: Duration,
+}
+
 /// A named set of endpoints and how sessions are spread over it.
 #[derive(Clone, Debug)]
 pub struct Service {
     /// The key that it stands under.
     pub name: Arc<str>,
-    /// `discovery:` where its endpoints come from: one source, or a list of sources that is merged.
-    pub discovery: Vec<Discovery>,
-    /// `required: true`: readiness waits for its first endpoints.
+    /// `discovery:` where its endpoints come from: one source, or a list of sources that is merged; not only fallbacks.
+    pub discovery: Vec<Source>,
+    /// `required: true`: readiness waits for its first endpoints, from a source or from the cache.
     pub required: bool,
     /// `empty_hold: 30s`: how long an unexplained empty answer of its registry is not believed.
     pub empty_hold: Duration,
@@ -133,9 +161,23 @@ pub struct Service {
 
 /// One discovery source of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// One of the kinds.
+    pub discovery: Discovery,
+    /// `fallback: false`: whether it is used only while the others have no active endpoint.
+    pub fallback: bool,
+}
+
+/// Where a source's endpoints come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Discovery {
     /// `static:` a list of `ip:port`, or of `{ address: ip:port, weight: 1 }` with weights up to 65,535; no address twice.
     Static(Vec<Endpoint>),
+    /// `file:` a file with a list as under `static`; followed when it changes.
+    File(PathBuf),
+    /// `dns:` the addresses of `name` at `port`, or what the SRV records of `srv` lead to, as `server` (absent: the
+    /// system's servers) says.
+    Dns(dns::Settings),
 }
 
 /// How an endpoint is picked for a new session.

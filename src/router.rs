@@ -16,8 +16,8 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwap;
-use discovery::{Endpoint, Identity, State};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use discovery::{Endpoint, Followed, Identity, State};
 use tower::discover::Change;
 
 use crate::{
@@ -75,6 +75,8 @@ pub struct Service {
     pub balance: Balance,
     /// Its settings in the current configuration.
     pub settings: ArcSwap<config::Service>,
+    /// How its sources are doing; `None` before they are followed.
+    pub followed: ArcSwapOption<Followed>,
     /// Endpoints that an operator drains, with the state that discovery gives them.
     held: Mutex<HashMap<Identity, State>>,
 }
@@ -170,6 +172,7 @@ impl Service {
         Self {
             balance: Balance::new(Arc::clone(&settings.name), balance_settings(settings)),
             settings: ArcSwap::new(Arc::clone(settings)),
+            followed: ArcSwapOption::empty(),
             held: Mutex::default(),
         }
     }
@@ -203,15 +206,27 @@ impl Service {
 
     /// Takes back [`Service::hold`]; false if there is no such endpoint.
     pub fn release(&self, identity: &Identity) -> bool {
-        let Some(endpoint) = self.listed(identity) else {
-            return false;
-        };
+        let listed = self.listed(identity);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(state) = held.remove(identity) {
+        let state = held.remove(identity);
+        // One that is gone is let go of too, for when it comes back.
+        let known = state.is_some() || listed.is_some();
+        if let (Some(state), Some(endpoint)) = (state, listed) {
             self.balance
                 .apply(Change::Insert(identity.clone(), Endpoint { state, ..endpoint }));
         }
-        true
+        known
+    }
+
+    /// Whether an operator drains this endpoint.
+    pub fn is_held(&self, identity: &Identity) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.contains_key(identity)
+    }
+
+    /// The state of an endpoint that discovery lists, an operator's drain included.
+    pub fn state(&self, identity: &Identity) -> Option<State> {
+        self.listed(identity).map(|endpoint| endpoint.state)
     }
 
     fn listed(&self, identity: &Identity) -> Option<Endpoint> {

@@ -92,7 +92,7 @@ pub fn follow(service: Service) -> (Followed, impl Future<Output = ()> + Send) {
     let mut fallbacks = Vec::new();
     let mut providers = Vec::new();
     for supply in service.sources {
-        let (publisher, reader) = Publisher::named(Arc::clone(&supply.name));
+        let (publisher, reader) = Publisher::named(format!("{}: {}", service.name, supply.name));
         publishers.push(match supply.rules {
             Some(rules) => publisher.with_rules(rules),
             None => publisher,
@@ -130,6 +130,35 @@ struct Work {
 
 /// What is believed of each source.
 type Believed = Vec<Option<Snapshot>>;
+
+// === impl Service ===
+
+impl Service {
+    /// With the usual hold of an unexplained "nothing", 30 s, and a cache of its own in memory.
+    pub fn new(name: impl Into<Arc<str>>, sources: Vec<Supply>) -> Self {
+        Self {
+            name: name.into(),
+            sources,
+            empty_hold: EMPTY_HOLD,
+            cache: Cache::default(),
+        }
+    }
+}
+
+// === impl Supply ===
+
+impl Supply {
+    /// An ordinary source that can be away and may name any address.
+    pub fn new(name: impl Into<Arc<str>>, provider: impl Provider + 'static) -> Self {
+        Self {
+            name: name.into(),
+            provider: Box::new(provider),
+            rules: None,
+            fallback: false,
+            remote: true,
+        }
+    }
+}
 
 // === impl Work ===
 
@@ -270,6 +299,8 @@ impl fmt::Debug for Watched {
     }
 }
 
+/// Registries answer "none" for some seconds when they restart or elect a leader.
+const EMPTY_HOLD: Duration = Duration::from_secs(30);
 /// Between two writes of one service's file: a storm of changes must not become a storm of writes.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How far the age on disk may lag behind.

@@ -295,7 +295,7 @@ fn words(error: &dyn std::error::Error) -> String {
         words.push_str(&error.to_string());
         cause = error.source();
     }
-    words
+    words.replace('\n', "; ")
 }
 
 #[cfg(test)]

@@ -203,6 +203,7 @@ fn services() -> Vec<ServiceStatus> {
         strategy: "least-connection",
         known: true,
         age: None,
+        sources: Vec::new(),
         endpoints: vec![endpoint(9001, "active"), endpoint(9002, "draining")],
     }]
 }

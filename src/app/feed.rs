@@ -3,143 +3,154 @@
 //! In: the services of a configuration. Out: endpoint changes in the balance step, readiness when a required service is
 //! known, and drains for endpoints that leave.
 //!
-//! - A service whose `discovery` did not change keeps its task: a reload of something else is no event for it.
-//! - A service with another `discovery` keeps its old endpoints until the new source has answered.
-//! - An endpoint that comes back while it drains stops draining.
+//! - A service whose sources did not change keeps its task: a reload of something else is no event for it.
+//! - A service with other sources keeps its old endpoints until the new ones have answered; a source that is in both
+//!   stands with what was last known of it until then.
+//!
+//! Not here: what is believed of the sources ([`discovery::follow`]).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use discovery::{Endpoint, Identity, Snapshot, State};
+use discovery::{Snapshot, follow};
 use tokio::sync::watch;
 use tower::discover::Change;
 
-use super::task::Task;
+use super::{
+    drains::Drains,
+    sources::{Shared, supplies},
+    task::Task,
+};
 use crate::{
     admin::{Readiness, ready::Token},
     balance::Changes,
-    config::{Config, Discovery, DrainMode},
-    drain,
+    config::{self, Config, Providers, Source},
     router::{Router, Service},
 };
 
 /// The tasks of all services.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Feeds {
+    router: Arc<Router>,
+    readiness: Readiness,
+    drains: Drains,
+    shared: Shared,
     running: HashMap<Arc<str>, Feed>,
 }
 
 #[derive(Debug)]
 struct Feed {
-    sources: Vec<Discovery>,
+    recipe: Recipe,
     _task: Task,
+}
+
+/// Everything of a configuration that a service's task is made from.
+#[derive(Debug, PartialEq, Eq)]
+struct Recipe {
+    sources: Vec<Source>,
+    providers: Providers,
+    empty_hold: Duration,
+    required: bool,
 }
 
 /// One service's task.
 struct Feeding {
     service: Arc<Service>,
     router: Arc<Router>,
+    drains: Drains,
+    /// Held until the service is known.
     token: Option<Token>,
-    /// Drains of endpoints that left.
-    drains: HashMap<Identity, Task>,
 }
 
 impl Feeds {
+    pub(super) fn new(router: &Arc<Router>, readiness: &Readiness, drains: &Drains) -> Self {
+        Self {
+            router: Arc::clone(router),
+            readiness: readiness.clone(),
+            drains: drains.clone(),
+            shared: Shared::default(),
+            running: HashMap::new(),
+        }
+    }
+
+    /// What all sources share.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Starts what is new or different, ends what is gone.
-    pub(super) fn follow(&mut self, config: &Config, router: &Arc<Router>, readiness: &Readiness) {
-        let plan = router.plan.load();
+    pub(super) fn follow(&mut self, config: &Config) {
+        let folder = config.cache.as_ref();
+        let folder = folder.map(|cache| (cache.folder.clone(), cache.max_age));
+        self.shared.cache.set_folder(folder);
+        let plan = self.router.plan.load_full();
         for (name, settings) in &config.services {
             let Some(service) = plan.services.get(name) else {
                 continue;
             };
-            if self
-                .running
-                .get(name)
-                .is_some_and(|feed| feed.sources == settings.discovery)
-            {
-                continue;
-            }
-            let waits = settings.required && !service.balance.known();
-            let token = waits.then(|| readiness.part(format!("service {name}")));
-            let feeding = Feeding {
-                service: Arc::clone(service),
-                router: Arc::clone(router),
-                token,
-                drains: HashMap::new(),
+            let recipe = Recipe {
+                sources: settings.discovery.clone(),
+                providers: config.providers.clone(),
+                empty_hold: settings.empty_hold,
+                required: settings.required,
             };
-            let task = Task::spawn(feeding.run(settings.discovery.clone()));
-            self.running.insert(
-                Arc::clone(name),
-                Feed {
-                    sources: settings.discovery.clone(),
-                    _task: task,
-                },
-            );
+            if self.running.get(name).is_none_or(|feed| feed.recipe != recipe) {
+                let feed = self.start(service, settings, recipe);
+                self.running.insert(Arc::clone(name), feed);
+            }
         }
-        for name in self
-            .running
-            .keys()
-            .filter(|name| !config.services.contains_key(*name))
-        {
+        let gone = |name: &Arc<str>| !config.services.contains_key(name);
+        for service in self.running.keys().filter(|name| gone(name)) {
             // Its endpoints are gone for new sessions; the plan keeps the service while it has live ones.
-            if let Some(service) = plan.services.get(name) {
+            if let Some(service) = plan.services.get(service) {
                 service.balance.snapshot().iter().for_each(|endpoint| {
                     service.apply(Change::Remove(endpoint.identity.clone()));
                 });
             }
         }
-        self.running.retain(|name, _| config.services.contains_key(name));
+        self.running.retain(|name, _| !gone(name));
+    }
+
+    fn start(&self, service: &Arc<Service>, settings: &config::Service, recipe: Recipe) -> Feed {
+        let waits = settings.required && !service.balance.known();
+        let token = waits.then(|| self.readiness.part(format!("service {}", settings.name)));
+        let feeding = Feeding {
+            service: Arc::clone(service),
+            router: Arc::clone(&self.router),
+            drains: self.drains.clone(),
+            token,
+        };
+        let sources = supplies(&recipe.sources, &recipe.providers, &self.shared.own);
+        let followed = discovery::Service {
+            name: Arc::clone(&settings.name),
+            sources,
+            empty_hold: recipe.empty_hold,
+            cache: self.shared.cache.clone(),
+        };
+        Feed {
+            recipe,
+            _task: Task::spawn(feeding.run(followed)),
+        }
     }
 }
 
 impl Feeding {
-    async fn run(mut self, sources: Vec<Discovery>) {
-        let listed = sources
-            .into_iter()
-            .flat_map(|Discovery::Static(endpoints)| endpoints);
-        let (_sender, snapshots) = watch::channel(Some(listed.collect()));
-        self.apply(snapshots).await;
+    async fn run(mut self, service: discovery::Service) {
+        let (followed, work) = follow(service);
+        let snapshots = followed.snapshots();
+        self.service.followed.store(Some(Arc::new(followed)));
+        tokio::join!(work, self.apply(snapshots));
     }
 
     async fn apply(&mut self, snapshots: watch::Receiver<Option<Snapshot>>) {
         let balance = self.service.balance.clone();
         let mut changes = Changes::new(snapshots, balance.snapshot());
         while let Some(batch) = changes.next().await {
-            for change in &batch {
-                self.drains.retain(|_, drain| !drain.is_finished());
-                match change {
-                    Change::Insert(
-                        identity,
-                        Endpoint {
-                            state: State::Active, ..
-                        },
-                    ) => {
-                        self.drains.remove(identity);
-                    }
-                    Change::Insert(identity, _) | Change::Remove(identity) => {
-                        if let Some(task) = drain_of(&self.service, &self.router, identity) {
-                            self.drains.insert(identity.clone(), task);
-                        }
-                    }
-                }
+            for change in batch {
+                self.service.apply(change.clone());
+                self.drains.follow(&self.router, &self.service, &change);
             }
-            batch.into_iter().for_each(|change| self.service.apply(change));
             balance.mark_known();
             self.token = None;
         }
     }
-}
-
-/// The drain of an endpoint that leaves, if its service wants one.
-fn drain_of(service: &Arc<Service>, router: &Arc<Router>, identity: &Identity) -> Option<Task> {
-    let settings = service.settings.load();
-    if settings.drain.mode == DrainMode::Keep {
-        return None;
-    }
-    let (name, router, identity) = (Arc::clone(&settings.name), Arc::clone(router), identity.clone());
-    let leaving = move || {
-        let mut sessions = router.sessions.all();
-        sessions.retain(|session| session.service == name && session.endpoint.identity == identity);
-        sessions
-    };
-    Some(Task::spawn(drain::run(settings.drain.into(), leaving)))
 }

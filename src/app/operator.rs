@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use discovery::Identity;
+use discovery::{Identity, State};
 use tokio::time::Instant;
 
+use super::drains::Drains;
 use crate::{
-    admin::{Control, ControlError, EndpointStatus, ServiceStatus, Services},
+    admin::{Control, ControlError, EndpointStatus, ServiceStatus, Services, SourceStatus},
     config::Strategy,
     listen::Admission,
     router::{Router, Service},
@@ -17,19 +18,23 @@ use crate::{
 pub(super) struct Operator {
     router: Arc<Router>,
     admission: Arc<Admission>,
+    drains: Drains,
 }
 
 impl Operator {
-    pub(super) fn new(router: &Arc<Router>, admission: &Arc<Admission>) -> Self {
+    pub(super) fn new(router: &Arc<Router>, admission: &Arc<Admission>, drains: &Drains) -> Self {
         Self {
             router: Arc::clone(router),
             admission: Arc::clone(admission),
+            drains: drains.clone(),
         }
     }
 
     /// Reads all services, and brings the gauges that only a reader needs up to date.
     pub(super) fn services(&self) -> Services {
-        let Self { router, admission } = self.clone();
+        let Self {
+            router, admission, ..
+        } = self.clone();
         Arc::new(move || {
             for (worker, connections) in admission.by_worker().enumerate() {
                 router
@@ -47,26 +52,32 @@ impl Operator {
 
 impl Control for Operator {
     fn drain(&self, service: &str, endpoint: &Identity) -> Result<(), ControlError> {
-        self.on_endpoint(service, endpoint, Service::hold)
+        let service = self.service(service)?;
+        if !service.hold(endpoint) {
+            return Err(ControlError::UnknownEndpoint);
+        }
+        self.drains.begin(&self.router, &service, endpoint);
+        Ok(())
     }
 
     fn undrain(&self, service: &str, endpoint: &Identity) -> Result<(), ControlError> {
-        self.on_endpoint(service, endpoint, Service::release)
+        let service = self.service(service)?;
+        if !service.release(endpoint) {
+            return Err(ControlError::UnknownEndpoint);
+        }
+        // Its registry may drain it too.
+        if service.state(endpoint) == Some(State::Active) {
+            self.drains.end(&service, endpoint);
+        }
+        Ok(())
     }
 }
 
 impl Operator {
-    fn on_endpoint(
-        &self,
-        service: &str,
-        endpoint: &Identity,
-        act: impl FnOnce(&Service, &Identity) -> bool,
-    ) -> Result<(), ControlError> {
+    fn service(&self, name: &str) -> Result<Arc<Service>, ControlError> {
         let plan = self.router.plan.load();
-        let service = plan.services.get(service).ok_or(ControlError::UnknownService)?;
-        act(service, endpoint)
-            .then_some(())
-            .ok_or(ControlError::UnknownEndpoint)
+        let service = plan.services.get(name).ok_or(ControlError::UnknownService)?;
+        Ok(Arc::clone(service))
     }
 }
 
@@ -85,6 +96,14 @@ fn status(service: &Service) -> ServiceStatus {
             ejected: status.ejected_until.is_some_and(|until| until > now),
             sessions: status.sessions,
         });
+    let followed = service.followed.load();
+    let sources = followed.iter().flat_map(|followed| followed.sources());
+    let sources = sources.map(|source| SourceStatus {
+        name: source.name,
+        condition: source.status.condition.as_str(),
+        age: source.status.age,
+        error: source.status.error,
+    });
     ServiceStatus {
         name: Arc::clone(&settings.name),
         strategy: match settings.balance {
@@ -93,7 +112,8 @@ fn status(service: &Service) -> ServiceStatus {
             Strategy::PowerOfTwo => "power-of-two",
         },
         known: service.balance.known(),
-        age: None,
+        age: followed.as_ref().and_then(|followed| followed.age()),
+        sources: sources.collect(),
         endpoints: endpoints.collect(),
     }
 }

@@ -8,8 +8,10 @@
 
 mod address;
 mod process;
+mod providers;
 mod route;
 mod service;
+pub(super) mod source;
 
 use std::{path::Path, sync::Arc};
 
@@ -27,7 +29,7 @@ pub(super) fn file(folder: &Path) -> impl Shape<Value = Config> {
 }
 
 fn config(file: &mut Section<'_>, folder: &Path) -> Option<Config> {
-    file.not_yet(&["providers", "cache", "cache_max_age", "affinity_secret_files"]);
+    file.not_yet(&["affinity_secret_files"]);
     let workers = process::workers(file);
     let log = file.section(
         "log",
@@ -41,7 +43,15 @@ fn config(file: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let admin = |admin: &mut Section<'_>| process::admin(admin, folder);
     let admin = Object::new("`{ address: 127.0.0.1:9901 }`", admin);
     let admin = file.optional("admin", "Where operators connect; absent: nowhere.", &admin);
-    let services = services(file);
+    let common = "What the sources of all services have in common, by kind.";
+    let common = file.section(
+        "providers",
+        common,
+        "`{ dns: { allow: [127.0.0.0/8] } }`",
+        providers::providers,
+    );
+    let cache = providers::cache(file, folder);
+    let services = services(file, folder);
     let names: Vec<&str> = services.iter().map(|(name, _)| &*name.value).collect();
     let routes = routes(file, &names);
     let shutdown = "How the process ends after SIGTERM or SIGINT.";
@@ -66,6 +76,8 @@ fn config(file: &mut Section<'_>, folder: &Path) -> Option<Config> {
         limits,
         listeners,
         admin,
+        providers: common,
+        cache,
         services,
         routes,
         shutdown,
@@ -81,11 +93,12 @@ fn listeners(file: &mut Section<'_>) -> Option<Vec<Located<Listener>>> {
     file.required("listeners", "Where clients connect.", &listeners)
 }
 
-fn services(file: &mut Section<'_>) -> Vec<Entry<Arc<str>, Service>> {
+fn services(file: &mut Section<'_>, folder: &Path) -> Vec<Entry<Arc<str>, Service>> {
+    let read = |section: &mut Section<'_>| service::service(section, folder);
     let services = Named {
         item: Object::new(
             "a service such as `{ discovery: { static: [127.0.0.1:9001] } }`",
-            service::service,
+            read,
         ),
         key: service::name,
         wants: "services by name",
@@ -103,6 +116,6 @@ fn routes(file: &mut Section<'_>, services: &[&str]) -> Option<Vec<Located<Route
     let doc = "Which requests go to which service; the most specific match wins, whatever the order.";
     let routes = file.required("routes", doc, &routes)?;
     let pattern = |route: &Route| route.pattern.clone();
-    refuse_twins(file, &routes, "matches the same requests as", pattern);
+    refuse_twins(file.notes(), &routes, "matches the same requests as", pattern);
     Some(routes)
 }

@@ -14,8 +14,8 @@ use std::{
 use serde_json::{Value as Json, json};
 
 use super::{
-    problem::shown,
-    section::{Section, without_repeats},
+    problem::{Notes, shown},
+    section::without_repeats,
     shape::{At, Located, Shape, path_of},
     tree::Value,
 };
@@ -187,7 +187,7 @@ impl<S: std::fmt::Debug, K> std::fmt::Debug for Named<S, K> {
 
 /// Notes every item that is the `same` as an earlier one, with the place of both.
 pub(super) fn refuse_twins<T, K: Eq + Hash>(
-    section: &Section<'_>,
+    notes: &Notes,
     items: &[Located<T>],
     says: &str,
     same: impl Fn(&T) -> K,
@@ -197,10 +197,8 @@ pub(super) fn refuse_twins<T, K: Eq + Hash>(
         match first.entry(same(&item.value)) {
             Occupied(earlier) => {
                 let Located { path, mark, .. } = earlier.get();
-                section.refuse_at(
-                    item,
-                    format!("{says} {path} in line {}; remove one of them", mark.line),
-                );
+                let message = format!("{says} {path} in line {}; remove one of them", mark.line);
+                notes.add(item.mark, &item.path, message);
             }
             Vacant(place) => {
                 place.insert(item);

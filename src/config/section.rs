@@ -131,6 +131,11 @@ impl<'t> Section<'t> {
         self.notes.add(located.mark, &located.path, message);
     }
 
+    /// Where problems are noted.
+    pub(super) fn notes(&self) -> &'t Notes {
+        self.notes
+    }
+
     fn new(at: &At<'t>, entries: &'t [Entry]) -> Self {
         Self {
             notes: at.notes,

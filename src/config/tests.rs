@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use discovery::provider::dns::Question;
 use proptest::{prop_assert, prop_assume, proptest};
 
 use super::*;
@@ -43,6 +44,7 @@ fn what_is_left_out_has_the_documented_default() {
         (100, Duration::from_secs(10))
     );
     assert!(config.listeners[0].trusted_proxies.is_empty() && config.admin.is_none());
+    assert!(config.cache.is_none() && config.providers.dns.allow.is_empty());
     let shutdown = config.shutdown;
     assert_eq!(
         (shutdown.delay, shutdown.window),
@@ -109,6 +111,17 @@ fn every_key_of_the_process_reaches_the_config() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(proxies, ["10.0.0.0/8", "192.0.2.7/32"]);
+    let cache = config.cache.unwrap();
+    assert_eq!(cache.folder, Path::new("last-known"));
+    assert_eq!(cache.max_age, Duration::from_secs(2 * 3600));
+    let allow: Vec<String> = config
+        .providers
+        .dns
+        .allow
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(allow, ["127.0.0.0/8", "::1/128"]);
     let admin = config.admin.unwrap();
     assert_eq!(
         (admin.address.port(), admin.token_file),
@@ -125,9 +138,26 @@ fn every_key_of_the_process_reaches_the_config() {
 fn every_key_of_a_service_reaches_the_config() {
     let config = accepted(EVERYTHING);
     let chat = &config.services["chat"];
-    let [Discovery::Static(first), Discovery::Static(second)] = &*chat.discovery else {
+    let [first, second, third, fourth, fifth] = &*chat.discovery else {
         panic!("{chat:?}")
     };
+    let fallbacks = chat.discovery.iter().map(|source| source.fallback);
+    assert!(fallbacks.eq([false, true, false, false, false]));
+    let (Discovery::Static(first), Discovery::Static(second)) = (&first.discovery, &second.discovery) else {
+        panic!("{chat:?}")
+    };
+    assert_eq!(third.discovery, Discovery::File("endpoints.yaml".into()));
+    let (Discovery::Dns(name), Discovery::Dns(srv)) = (&fourth.discovery, &fifth.discovery) else {
+        panic!("{chat:?}")
+    };
+    let asked = Question::Addresses {
+        name: "chat.internal".to_owned(),
+        port: 9004,
+    };
+    assert_eq!((&name.question, name.server), (&asked, None));
+    let asked = Question::Srv("_ws._tcp.chat.internal.".to_owned());
+    assert_eq!(srv.question, asked);
+    assert_eq!(srv.server, Some("127.0.0.1:53".parse().unwrap()));
     assert_eq!(first[0], Endpoint::at("127.0.0.1:9001".parse().unwrap()));
     assert_eq!(
         (
@@ -264,7 +294,10 @@ fn ten_thousand_endpoints_are_accepted_and_a_repeated_one_is_found() {
     let endpoint = |n: usize| format!("10.0.{}.{}:9001", n / 250, n % 250);
     let list: Vec<String> = (0..10_000).map(endpoint).collect();
     let text = |list: &[String]| LEAST.replace("127.0.0.1:9001", &list.join(", "));
-    let Discovery::Static(endpoints) = &accepted(&text(&list)).services["chat"].discovery[0];
+    let config = accepted(&text(&list));
+    let Discovery::Static(endpoints) = &config.services["chat"].discovery[0].discovery else {
+        panic!("a list")
+    };
     assert_eq!(endpoints.len(), 10_000);
     let repeated = problems(&text(&[&list[..], &[endpoint(7)]].concat()));
     assert!(
@@ -295,4 +328,46 @@ proptest! {
             prop_assert!(places.is_sorted(), "{:?}", places);
         }
     }
+}
+
+#[test]
+fn a_file_of_endpoints_is_read_as_a_list_in_the_config() {
+    let read = |text: &str| endpoints(text.as_bytes(), Path::new("endpoints.yaml"));
+    let list = read("# ours\n- 127.0.0.1:1\n- { address: 127.0.0.1:2, weight: 7 }\n").unwrap();
+    let found: Vec<_> = list.iter().map(|e| (e.address.port(), e.weight.get())).collect();
+    assert_eq!(found, [(1, 1), (2, 7)]);
+    assert_eq!(read("[]").unwrap(), []);
+    assert_eq!(read("[127.0.0.1:1]").unwrap().len(), 1);
+}
+
+#[test]
+fn what_is_wrong_in_a_file_of_endpoints_is_told_with_its_place() {
+    for (text, wanted) in [
+        ("- 127.0.0.1:1\n- 127.0.0.1\n", "endpoints.yaml:2:3: [1]: "),
+        (
+            "- 127.0.0.1:1\n- { adress: 127.0.0.1:2 }\n",
+            "did you mean `address`?",
+        ),
+        (
+            "- 127.0.0.1:1\n- 127.0.0.1:1\n",
+            "endpoints.yaml:2:3: [1]: is the same endpoint as [0] in line 1",
+        ),
+        ("- 127.0.0.1:1\n- {", "endpoints.yaml:2:"),
+        (
+            "",
+            "endpoints.yaml:1:1: the file is empty; write a list such as `[127.0.0.1:9001]`, or `[]` for none",
+        ),
+        ("a: b", "endpoints.yaml:1:"),
+        ("\"\u{7f}", "endpoints.yaml:1:"),
+    ] {
+        let problems = endpoints(text.as_bytes(), Path::new("endpoints.yaml"))
+            .unwrap_err()
+            .to_string();
+        assert!(problems.contains(wanted), "{text}: {problems}");
+    }
+    let not_text = endpoints(b"- 1\n- \xff", Path::new("endpoints.yaml")).unwrap_err();
+    assert!(
+        not_text.to_string().starts_with("endpoints.yaml:2:3: not UTF-8"),
+        "{not_text}"
+    );
 }

@@ -23,8 +23,26 @@ pub struct ServiceStatus {
     /// Seconds since its discovery last answered; `null` if never, or if there is nothing to ask.
     #[serde(rename = "age_seconds", serialize_with = "seconds")]
     pub age: Option<Duration>,
+    /// Its sources, in the order of the config.
+    pub sources: Vec<SourceStatus>,
     /// Its endpoints.
     pub endpoints: Vec<EndpointStatus>,
+}
+
+/// A source of a service's endpoints at a moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceStatus {
+    /// What it is: its kind, and what makes it this one.
+    #[serde(serialize_with = "text")]
+    pub name: Arc<str>,
+    /// `waiting`, `answering`, `failing` or `refused`.
+    pub condition: &'static str,
+    /// Seconds since it last answered; `null` if never, or if there is nothing to ask.
+    #[serde(rename = "age_seconds", serialize_with = "seconds")]
+    pub age: Option<Duration>,
+    /// What it said or did when it last failed; `null` if it has answered since.
+    #[serde(serialize_with = "maybe_text")]
+    pub error: Option<Arc<str>>,
 }
 
 /// An endpoint at a moment.
@@ -50,6 +68,11 @@ pub type Services = Arc<dyn Fn() -> Vec<ServiceStatus> + Send + Sync>;
 
 pub(crate) fn text<S: Serializer>(value: &impl fmt::Display, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(value)
+}
+
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
+fn maybe_text<S: Serializer>(words: &Option<Arc<str>>, to: S) -> Result<S::Ok, S::Error> {
+    words.as_deref().serialize(to)
 }
 
 #[expect(clippy::ref_option, reason = "the signature is serde's")]

@@ -1,6 +1,6 @@
 //! The examples do what their first lines say.
 
-use discovery::{Endpoint, Provider, Publisher, Snapshot};
+use discovery::{Endpoint, Service, Snapshot, Supply, follow};
 use futures_util::{SinkExt, StreamExt};
 use longhaul::{
     balance::{Balance, Settings, feed},
@@ -81,7 +81,9 @@ async fn the_custom_provider_publishes_whole_lines_and_keeps_the_last_good_one()
     timeout(LIMIT, async {
         let by = free_port().await;
         let address = by.local_addr().expect("a bound socket");
-        let (publisher, mut snapshots) = Publisher::channel();
+        let sources = vec![Supply::new("told", custom_provider::Told { by })];
+        let (followed, work) = follow(Service::new("told", sources));
+        let mut snapshots = followed.snapshots();
         let balance = Balance::new(
             "told".into(),
             Settings {
@@ -116,9 +118,8 @@ async fn the_custom_provider_publishes_whole_lines_and_keeps_the_last_good_one()
             let picked = custom_provider::spread(&balance, 3).await.expect("an endpoint");
             assert_eq!(picked, [([127, 0, 0, 1], 9002).into(); 3]);
         };
-        let mut provider = custom_provider::Told { by };
         tokio::select! {
-            stopped = provider.run(&publisher) => panic!("stopped: {stopped:?}"),
+            () = work => panic!("there are readers"),
             () = feeding => panic!("no more snapshots"),
             () = talking => {}
         }

@@ -36,6 +36,7 @@ fn scrape() -> String {
         strategy: "least-connection",
         known: true,
         age: Some(Duration::from_secs(1)),
+        sources: Vec::new(),
         endpoints: vec![EndpointStatus {
             identity: Identity::of_address(address),
             address,

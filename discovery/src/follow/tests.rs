@@ -31,14 +31,7 @@ type Script = mpsc::Sender<Result<Snapshot, ()>>;
 
 fn scripted(name: &str) -> (Script, Supply) {
     let (script, told) = mpsc::channel(16);
-    let supply = Supply {
-        name: name.into(),
-        provider: Box::new(Scripted(told)),
-        rules: None,
-        fallback: false,
-        remote: true,
-    };
-    (script, supply)
+    (script, Supply::new(name, Scripted(told)))
 }
 
 fn ports(ports: &[u16]) -> Snapshot {
@@ -50,10 +43,8 @@ fn ports(ports: &[u16]) -> Snapshot {
 
 fn service(sources: Vec<Supply>, cache: &Cache) -> Service {
     Service {
-        name: "chat".into(),
-        sources,
-        empty_hold: Duration::from_secs(30),
         cache: cache.clone(),
+        ..Service::new("chat", sources)
     }
 }
 
@@ -151,11 +142,8 @@ async fn what_was_known_is_refused_where_the_rules_are_other_ones_now() {
 async fn a_list_has_no_age_and_is_not_kept() {
     let cache = Cache::default();
     let list = Supply {
-        name: "static".into(),
-        provider: Box::new(Fixed::new(ports(&[1]).to_vec())),
-        rules: None,
-        fallback: false,
         remote: false,
+        ..Supply::new("static", Fixed::new(ports(&[1]).to_vec()))
     };
     let (followed, _work) = start(service(vec![list], &cache));
     next(&followed, &ports(&[1])).await;

@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, num::NonZeroU32};
 
-use discovery::Publisher;
 use futures_util::FutureExt;
 use tower::Service;
 
@@ -45,9 +44,9 @@ fn listed(balance: &Balance) -> Vec<u16> {
 
 #[tokio::test]
 async fn inserts_come_before_removes() {
-    let (publisher, reader) = Publisher::channel();
+    let (publisher, reader) = watch::channel(None);
     let mut changes = Changes::new(reader, ports([1, 2]));
-    publisher.publish(ports([2, 3, 4]));
+    publisher.send_replace(Some(ports([2, 3, 4])));
     let batch: Vec<_> = changes.next().await.unwrap().iter().map(spell).collect();
     assert_eq!(
         batch,
@@ -57,23 +56,23 @@ async fn inserts_come_before_removes() {
 
 #[tokio::test]
 async fn only_what_changed_is_told() {
-    let (publisher, reader) = Publisher::channel();
+    let (publisher, reader) = watch::channel(None);
     let mut changes = Changes::new(reader, ports([1, 2]));
     let heavier = Endpoint {
         weight: NonZeroU32::new(5).unwrap(),
         ..at(2)
     };
-    publisher.publish([at(1), heavier].into_iter().collect());
+    publisher.send_replace(Some([at(1), heavier].into_iter().collect()));
     let batch: Vec<_> = changes.next().await.unwrap().iter().map(spell).collect();
     assert_eq!(batch, ["+addr:127.0.0.1:2"]);
 }
 
 #[tokio::test]
 async fn not_known_says_nothing_and_the_last_snapshot_is_told_after_the_provider_is_gone() {
-    let (publisher, reader) = Publisher::channel();
+    let (publisher, reader) = watch::channel(None);
     let mut changes = Changes::new(reader, Snapshot::default());
     assert!(changes.next().now_or_never().is_none());
-    publisher.publish(ports([1]));
+    publisher.send_replace(Some(ports([1])));
     drop(publisher);
     assert_eq!(changes.next().await.unwrap().len(), 1);
     assert!(changes.next().await.is_none());
@@ -81,8 +80,8 @@ async fn not_known_says_nothing_and_the_last_snapshot_is_told_after_the_provider
 
 #[tokio::test]
 async fn the_stream_feeds_any_discover() {
-    let (publisher, reader) = Publisher::channel();
-    publisher.publish(ports([1, 2]));
+    let (publisher, reader) = watch::channel(None);
+    publisher.send_replace(Some(ports([1, 2])));
     let stream = Changes::new(reader, Snapshot::default()).into_stream();
     drop(publisher);
     let all: Vec<_> = stream
@@ -94,14 +93,14 @@ async fn the_stream_feeds_any_discover() {
 
 #[tokio::test]
 async fn a_fed_balance_follows_its_snapshots() {
-    let (publisher, reader) = Publisher::channel();
+    let (publisher, reader) = watch::channel(None);
     let balance = balance();
     let mut feed = Box::pin(feed(balance.clone(), reader));
     assert!(feed.as_mut().now_or_never().is_none() && !balance.known());
-    publisher.publish(ports([1, 2]));
+    publisher.send_replace(Some(ports([1, 2])));
     assert!(feed.as_mut().now_or_never().is_none() && balance.known());
     assert_eq!(listed(&balance), [1, 2]);
-    publisher.publish(ports([2, 3]));
+    publisher.send_replace(Some(ports([2, 3])));
     assert!(feed.as_mut().now_or_never().is_none());
     assert_eq!(listed(&balance), [2, 3]);
     drop(publisher);
@@ -115,8 +114,8 @@ async fn a_fed_balance_follows_its_snapshots() {
 
 #[tokio::test]
 async fn an_empty_service_is_known_to_be_empty() {
-    let (publisher, reader) = Publisher::channel();
-    publisher.publish(Snapshot::default());
+    let (publisher, reader) = watch::channel(None);
+    publisher.send_replace(Some(Snapshot::default()));
     drop(publisher);
     let mut balance = balance();
     feed(balance.clone(), reader).await;
@@ -127,15 +126,15 @@ async fn an_empty_service_is_known_to_be_empty() {
 #[tokio::test]
 async fn a_new_source_replaces_the_endpoints_of_the_old_one_when_it_answers() {
     let balance = balance();
-    let (old, reader) = Publisher::channel();
-    old.publish(ports([1, 2]));
+    let (old, reader) = watch::channel(None);
+    old.send_replace(Some(ports([1, 2])));
     drop(old);
     feed(balance.clone(), reader).await;
-    let (new, reader) = Publisher::channel();
+    let (new, reader) = watch::channel(None);
     let mut feed = Box::pin(feed(balance.clone(), reader));
     assert!(feed.as_mut().now_or_never().is_none());
     assert_eq!(listed(&balance), [1, 2]);
-    new.publish(ports([2, 9]));
+    new.send_replace(Some(ports([2, 9])));
     assert!(feed.as_mut().now_or_never().is_none());
     assert_eq!(listed(&balance), [2, 9]);
 }

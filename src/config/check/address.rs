@@ -16,7 +16,7 @@ pub(super) fn to_bind() -> impl Shape<Value = SocketAddr> {
 /// An address to connect to.
 pub(super) fn to_dial<T>(made: impl Fn(SocketAddr) -> T) -> impl Shape<Value = T> {
     leaf::text("`ip:port` such as `127.0.0.1:9001`", move |text| {
-        let address = parse(text, "this version looks no names up")?;
+        let address = parse(text, "a name goes under `dns`")?;
         if address.port() == 0 {
             return Err(format!(
                 "{} has no port to connect to; write the one the endpoint listens on",

@@ -1,6 +1,11 @@
 //! What belongs to the process as a whole: workers, log, limits, listeners, admin address, shutdown.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::json;
 use tracing::Level;
@@ -81,7 +86,9 @@ pub(super) fn listener(listener: &mut Section<'_>) -> Option<Listener> {
         wants: "a list of networks such as `[10.0.0.0/8]`",
     };
     let proxies = listener.or("trusted_proxies", proxies, &networks, TRUSTED);
-    refuse_twins(listener, &proxies, "is the same network as", |network| *network);
+    refuse_twins(listener.notes(), &proxies, "is the same network as", |network| {
+        *network
+    });
     let trusted_proxies = proxies.into_iter().map(|network| network.value).collect();
     Some(Listener {
         address: address?,
@@ -92,14 +99,18 @@ pub(super) fn listener(listener: &mut Section<'_>) -> Option<Listener> {
 pub(super) fn admin(admin: &mut Section<'_>, folder: &Path) -> Option<Admin> {
     let address = admin.required("address", "The address it binds.", &address::to_bind());
     let doc = "The file that holds the token of changing requests; relative to this file.";
-    let name = leaf::text("the name of a file", |text| match text {
-        "" => Err("no file has an empty name; write one such as `admin.token`"),
-        name => Ok(folder.join(name)),
-    });
-    let token_file = admin.optional("token_file", doc, &name);
+    let token_file = admin.optional("token_file", doc, &file_in(folder));
     Some(Admin {
         address: address?,
         token_file,
+    })
+}
+
+/// The name of a file, relative to `folder`.
+pub(super) fn file_in(folder: &Path) -> impl Shape<Value = PathBuf> {
+    leaf::text("the name of a file", |text| match text {
+        "" => Err("no file has an empty name; write one such as `admin.token`"),
+        name => Ok(folder.join(name)),
     })
 }
 

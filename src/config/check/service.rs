@@ -1,22 +1,16 @@
 //! A service: where its endpoints come from, how they are picked, and what it takes to give up on one.
 
-use std::{
-    net::SocketAddr,
-    num::{NonZeroU32, NonZeroUsize},
-    sync::Arc,
-    time::Duration,
-};
+use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
-use discovery::Endpoint;
 use serde_json::json;
 
-use super::{address, process::refuse_long_window};
+use super::{process::refuse_long_window, source};
 use crate::config::{
-    Discovery, Drain, DrainMode, Retry, Service, Strategy,
-    group::{Each, OneOrEach, WordOr, refuse_twins},
+    Drain, DrainMode, Retry, Service, Strategy,
+    group::{Each, refuse_twins},
     leaf::{self, Leaf, Wrong},
-    section::{Object, Section},
-    shape::{Located, Shape},
+    section::Section,
+    shape::Shape,
     tree::Kind,
 };
 
@@ -32,10 +26,11 @@ pub(super) fn name(text: &str) -> Result<Arc<str>, String> {
 }
 
 /// A service without its name, which is the key that it stands under.
-pub(super) fn service(service: &mut Section<'_>) -> Option<Service> {
+pub(super) fn service(service: &mut Section<'_>, folder: &Path) -> Option<Service> {
     service.not_yet(&["affinity", "tls"]);
     let discovery = "Where its endpoints come from: one source, or a list that is merged.";
-    let discovery = service.required("discovery", discovery, &sources());
+    let discovery = service.required("discovery", discovery, &source::sources(folder));
+    source::refuse_only_fallbacks(service, discovery.as_deref().unwrap_or_default());
     let required = "Whether readiness waits for its first endpoints.";
     let required = service.or("required", required, &leaf::flag(), REQUIRED);
     let hold = "How long an unexplained empty answer of its registry is not believed.";
@@ -77,48 +72,6 @@ pub(super) fn service(service: &mut Section<'_>) -> Option<Service> {
     })
 }
 
-fn sources() -> impl Shape<Value = Vec<Located<Discovery>>> {
-    let wants = "a source such as `{ static: [127.0.0.1:9001] }`";
-    OneOrEach(Each {
-        item: Object::new(wants, source),
-        some: true,
-        wants,
-    })
-}
-
-fn source(source: &mut Section<'_>) -> Option<Discovery> {
-    source.not_yet(&["consul", "kubernetes", "dns", "file"]);
-    let list = Each {
-        item: WordOr {
-            word: address::to_dial(Endpoint::at),
-            other: Object::new("`{ address: 127.0.0.1:9001, weight: 2 }`", endpoint),
-        },
-        some: false,
-        wants: "a list such as `[127.0.0.1:9001]`",
-    };
-    let endpoints = source.optional("static", "A list in this file.", &list);
-    if source.is_empty() {
-        source.refuse("static", format!("is missing; write {}", list.wants()));
-    }
-    // Another key in its place is noted as one that is unknown, or not in this version.
-    let endpoints = endpoints?;
-    // One endpoint in two spellings would count its sessions twice.
-    refuse_twins(source, &endpoints, "is the same endpoint as", |endpoint| {
-        SocketAddr::new(endpoint.address.ip().to_canonical(), endpoint.address.port())
-    });
-    Some(Discovery::Static(
-        endpoints.into_iter().map(|endpoint| endpoint.value).collect(),
-    ))
-}
-
-fn endpoint(endpoint: &mut Section<'_>) -> Option<Endpoint> {
-    let address = endpoint.required("address", "Where it is dialled.", &address::to_dial(Endpoint::at));
-    let doc = "Its share of sessions against the others'.";
-    let weight = endpoint.or("weight", doc, &leaf::whole(1..=MAX_WEIGHT), WEIGHT);
-    let weight = u32::try_from(weight).ok().and_then(NonZeroU32::new)?;
-    Some(Endpoint { weight, ..address? })
-}
-
 fn retry(retry: &mut Section<'_>) -> Option<Retry> {
     let attempts = "Endpoints tried in all, the first included.";
     let attempts = retry.or("attempts", attempts, &leaf::whole(1..=MAX_ATTEMPTS), ATTEMPTS);
@@ -130,7 +83,7 @@ fn retry(retry: &mut Section<'_>) -> Option<Retry> {
         wants: "a list such as `[connect, timeout]`",
     };
     let on = retry.or("on", on, &causes, RETRY_ON);
-    refuse_twins(retry, &on, "is the same as", |cause| *cause);
+    refuse_twins(retry.notes(), &on, "is the same as", |cause| *cause);
     let has = |cause| on.iter().any(|named| named.value == cause);
     Some(Retry {
         attempts,
@@ -224,10 +177,6 @@ const HANDSHAKE: &str = "5s";
 const MIN_WAIT: Duration = Duration::from_millis(1);
 /// Who waits longer has a unit wrong.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
-/// What each endpoint has that says nothing.
-const WEIGHT: &str = "1";
-/// What registries allow; sums of 10,000 of them fit in 32 bits.
-const MAX_WEIGHT: usize = 65_535;
 /// One more than the number of endpoints that are commonly down at once.
 const ATTEMPTS: &str = "3";
 /// More tries than this are an attack on the own backends.

@@ -115,6 +115,7 @@ fn status(endpoints: &[(u16, &'static str, bool)]) -> Vec<ServiceStatus> {
         strategy: "round-robin",
         known: true,
         age: Some(Duration::from_millis(1500)),
+        sources: Vec::new(),
         endpoints: endpoints.collect(),
     }]
 }

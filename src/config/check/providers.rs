@@ -1,0 +1,61 @@
+//! What the sources of one kind have in common, and the folder of last known endpoints.
+
+use std::{path::Path, time::Duration};
+
+use ipnet::IpNet;
+
+use super::{address, process::file_in};
+use crate::config::{
+    Cache, DnsProvider, Providers,
+    group::{Each, refuse_twins},
+    leaf,
+    section::Section,
+};
+
+pub(super) fn providers(providers: &mut Section<'_>) -> Option<Providers> {
+    providers.not_yet(&["consul", "kubernetes"]);
+    let dns = "What all dns sources have in common.";
+    let dns = providers.section("dns", dns, "`{ allow: [127.0.0.0/8] }`", self::dns);
+    Some(Providers { dns })
+}
+
+fn dns(dns: &mut Section<'_>) -> Option<DnsProvider> {
+    let allow = allow(dns);
+    Some(DnsProvider { allow })
+}
+
+/// The networks that a registry may name although they mean another machine to it than to the router.
+pub(super) fn allow(provider: &mut Section<'_>) -> Vec<IpNet> {
+    let doc = "Networks of loopback, link-local and metadata addresses that may be endpoints.";
+    let networks = Each {
+        item: address::network(),
+        some: false,
+        wants: "a list of networks such as `[127.0.0.0/8]`",
+    };
+    let allow = provider.or("allow", doc, &networks, ALLOW);
+    refuse_twins(provider.notes(), &allow, "is the same network as", |network| {
+        *network
+    });
+    allow.into_iter().map(|network| network.value).collect()
+}
+
+pub(super) fn cache(file: &mut Section<'_>, folder: &Path) -> Option<Cache> {
+    let doc =
+        "A folder for last known endpoints, used at start while a registry is away; relative to this file.";
+    let cache = file.optional("cache", doc, &file_in(folder));
+    let doc = "Endpoints in the cache that were last confirmed longer ago are not used.";
+    let max_age = file.or("cache_max_age", doc, &leaf::duration(MIN_AGE..=MAX_AGE), AGE);
+    Some(Cache {
+        folder: cache?,
+        max_age,
+    })
+}
+
+/// Whoever can write to a registry would choose which of our own machine's ports is connected to.
+const ALLOW: &str = "[]";
+/// Long enough for an outage that nobody notices at night, too short for a set that nobody remembers.
+const AGE: &str = "24h";
+/// Sources answer every few minutes where nothing changes.
+const MIN_AGE: Duration = Duration::from_secs(60);
+/// A year.
+const MAX_AGE: Duration = Duration::from_secs(365 * 24 * 3600);
