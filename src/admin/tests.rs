@@ -203,7 +203,12 @@ fn services() -> Vec<ServiceStatus> {
         strategy: "least-connection",
         known: true,
         age: None,
-        sources: Vec::new(),
+        sources: vec![SourceStatus {
+            name: "consul chat".into(),
+            condition: "failing",
+            age: Some(Duration::from_millis(1500)),
+            error: Some("connection refused".into()),
+        }],
         endpoints: vec![endpoint(9001, "active"), endpoint(9002, "draining")],
     }]
 }
@@ -261,6 +266,8 @@ async fn services_are_listed_with_the_documented_names() {
         "strategy": "least-connection",
         "known": true,
         "age_seconds": null,
+        "sources": [{ "name": "consul chat", "condition": "failing", "age_seconds": 1.5,
+                      "error": "connection refused" }],
         "endpoints": [
             { "identity": "addr:127.0.0.1:9001", "address": "127.0.0.1:9001", "weight": 2,
               "state": "active", "ejected": false, "sessions": 3 },

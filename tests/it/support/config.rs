@@ -9,6 +9,7 @@ use super::Backend;
 pub(crate) struct Config {
     top: String,
     listener: String,
+    admin: String,
     services: String,
     routes: String,
 }
@@ -40,6 +41,19 @@ impl Config {
         self
     }
 
+    /// A service whose discovery is written out.
+    pub(crate) fn service_from(mut self, name: &str, discovery: &str, more: &str) -> Self {
+        let comma = if more.is_empty() { "" } else { ", " };
+        self.services += &format!("  {name}: {{ discovery: {discovery}{comma}{more} }}\n");
+        self
+    }
+
+    /// The keys of the admin address beside its own.
+    pub(crate) fn admin(mut self, more: &str) -> Self {
+        self.admin = format!(", {more}");
+        self
+    }
+
     pub(crate) fn route(mut self, matches: &str, service: &str, more: &str) -> Self {
         let comma = if more.is_empty() { "" } else { ", " };
         self.routes += &format!("  - {{ match: {{ {matches} }}, service: {service}{comma}{more} }}\n");
@@ -62,6 +76,7 @@ impl Config {
         let Self {
             top,
             listener,
+            admin,
             services,
             routes,
         } = self;
@@ -71,7 +86,7 @@ impl Config {
             "workers: 2\n"
         };
         format!(
-            "{workers}{top}listeners:\n  - {{ address: \"127.0.0.1:0\"{listener} }}\nadmin: {{ address: \"127.0.0.1:0\" }}\nservices:\n{services}routes:\n{routes}"
+            "{workers}{top}listeners:\n  - {{ address: \"127.0.0.1:0\"{listener} }}\nadmin: {{ address: \"127.0.0.1:0\"{admin} }}\nservices:\n{services}routes:\n{routes}"
         )
     }
 }

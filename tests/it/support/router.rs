@@ -49,10 +49,21 @@ impl Router {
         Self::running(dir, spawn(Command::new(env!("CARGO_BIN_EXE_longhaul")), config)).await
     }
 
-    async fn running(dir: Dir, (child, log): (Child, Log)) -> Self {
+    /// Runs the config of this directory and waits only until it has started, ready or not.
+    pub(crate) async fn start_unready(dir: Dir, config: &Config) -> Self {
+        let path = dir.replace("longhaul.yaml", &config.text());
+        let spawned = spawn(Command::new(env!("CARGO_BIN_EXE_longhaul")), &path);
+        Self::running_until("started", dir, spawned).await
+    }
+
+    async fn running(dir: Dir, spawned: (Child, Log)) -> Self {
+        Self::running_until("ready", dir, spawned).await
+    }
+
+    async fn running_until(message: &str, dir: Dir, (child, log): (Child, Log)) -> Self {
         let id = child.id().expect("a process that nobody waited for");
         let pid = Pid::from_raw(id.cast_signed()).expect("a process id");
-        let ready = log.wait("the line `ready`", 1, |line| line["message"] == "ready");
+        let ready = log.wait(message, 1, |line| line["message"] == message);
         tokio::select! {
             _ = ready => {}
             () = closed(id) => panic!("the router ended at start:\n{}", log.raw()),
@@ -83,6 +94,18 @@ impl Router {
         let mut conn = Conn::connect(self.admin).await;
         let request = Request::bare(&format!("GET {path} HTTP/1.1"))
             .field("Host", self.admin.to_string())
+            .field("Connection", "close");
+        conn.write(&request.bytes()).await;
+        conn.response().await
+    }
+
+    /// One POST on the admin address, with the token.
+    pub(crate) async fn post(&self, path: &str, token: &str) -> Response {
+        let mut conn = Conn::connect(self.admin).await;
+        let request = Request::bare(&format!("POST {path} HTTP/1.1"))
+            .field("Host", self.admin.to_string())
+            .field("Authorization", format!("Bearer {token}"))
+            .field("Content-Length", "0")
             .field("Connection", "close");
         conn.write(&request.bytes()).await;
         conn.response().await
