@@ -156,6 +156,11 @@ impl Balance {
         endpoints
     }
 
+    /// The sessions of an endpoint, those being dialled included.
+    pub fn sessions(&self, identity: &Identity) -> usize {
+        self.shared.lock().sessions(identity)
+    }
+
     fn pick(&self, pick: &Pick) -> Result<Lease, Unavailable> {
         let picked = self.shared.lock().pick(pick.tried(), Instant::now())?;
         Ok(Lease::new(

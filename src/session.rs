@@ -200,6 +200,16 @@ impl Sessions {
         all
     }
 
+    /// Looks at each live session, without keeping any.
+    pub fn each(&self, mut look: impl FnMut(&Arc<Session>)) {
+        for shard in 0..self.shards.len() {
+            self.shard(shard)
+                .live
+                .iter()
+                .for_each(|(_, session)| look(session));
+        }
+    }
+
     /// The live session of this number.
     pub fn find(&self, id: SessionId) -> Option<Arc<Session>> {
         (0..self.shards.len()).find_map(|shard| {

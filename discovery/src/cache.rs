@@ -78,10 +78,16 @@ impl Cache {
         read.unwrap_or_default()
     }
 
-    /// Keeps what is known of a service now, in place of what was.
-    pub async fn keep(&self, service: &Arc<str>, sources: Vec<Remembered>) {
-        lock(&self.0.memory).insert(Arc::clone(service), sources.clone());
-        let Some(folder) = lock(&self.0.folder).clone() else {
+    /// What is known of a service now, in place of what was. In memory only.
+    pub fn note(&self, service: &Arc<str>, sources: Vec<Remembered>) {
+        lock(&self.0.memory).insert(Arc::clone(service), sources);
+    }
+
+    /// Brings a service's file up to what was last noted, if there is a folder.
+    pub async fn store(&self, service: &Arc<str>) {
+        let folder = lock(&self.0.folder).clone();
+        let sources = lock(&self.0.memory).get(service).cloned();
+        let (Some(folder), Some(sources)) = (folder, sources) else {
             return;
         };
         let (shared, service) = (Arc::clone(&self.0), Arc::clone(service));

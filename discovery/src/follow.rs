@@ -10,10 +10,11 @@
 //! - A set is in the channel before it goes to disk, and never waits for the disk.
 //! - Dropping the future ends everything that it runs; the channel keeps the last set.
 
+mod followed;
+
 use std::{
-    fmt,
     sync::{Arc, OnceLock},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use futures_util::future::join_all;
@@ -22,8 +23,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use self::followed::Watched;
+pub use self::followed::{Followed, SourceStatus};
 use crate::{
-    Provider, Publisher, Reader, Snapshot, Status,
+    Provider, Publisher, Snapshot,
     allow::Rules,
     cache::{Cache, Remembered},
     merge::{Merge, Source},
@@ -56,32 +59,6 @@ pub struct Supply {
     pub fallback: bool,
     /// It can be away: its age is told and its endpoints are kept in the cache.
     pub remote: bool,
-}
-
-/// A service that is followed.
-#[derive(Clone, Debug)]
-pub struct Followed {
-    snapshots: watch::Receiver<Option<Snapshot>>,
-    sources: Arc<[Watched]>,
-}
-
-/// How one source of a service is doing.
-#[derive(Clone, Debug)]
-pub struct SourceStatus {
-    /// What it is called.
-    pub name: Arc<str>,
-    /// How it is doing. Its age is `None` also where there is nothing to ask; where only the cache knows of an answer,
-    /// the age is of that one.
-    pub status: Status,
-}
-
-/// A source as its status needs it.
-struct Watched {
-    name: Arc<str>,
-    reader: Reader,
-    remote: bool,
-    /// The time of an answer to an earlier run.
-    recalled: OnceLock<SystemTime>,
 }
 
 /// Begins to follow `service`: the handle, and the work behind it, which must be polled for anything to happen.
@@ -177,7 +154,7 @@ impl Work {
             let remembered = self.recall(&publishers).await;
             self.merge(remembered, &snapshots, &believed).await;
         };
-        tokio::join!(join_all(running), merging, self.keep(to_keep));
+        tokio::join!(join_all(running), merging, self.store(to_keep));
     }
 
     /// What the cache has of each source, as far as it may be used.
@@ -209,30 +186,38 @@ impl Work {
         while merge.next().await {
             replace(snapshots, merge.merged().cloned());
             let now: Believed = merge.believed().map(Option::<&Snapshot>::cloned).collect();
-            replace(believed, now);
+            if *believed.borrow() != now {
+                self.note(&now);
+                believed.send_replace(now);
+            }
         }
     }
 
-    /// Keeps what is believed, and how old it is, in the cache.
-    async fn keep(&self, mut believed: watch::Receiver<Believed>) {
+    /// Notes what is believed, and how old it is.
+    fn note(&self, believed: &[Option<Snapshot>]) {
+        let known = self.sources.iter().zip(believed).filter_map(|(source, set)| {
+            Some(Remembered {
+                source: Arc::clone(&source.name),
+                endpoints: set.clone()?,
+                answered: source.answered()?,
+            })
+        });
+        let known: Vec<_> = known.collect();
+        if !known.is_empty() {
+            self.cache.note(&self.name, known);
+        }
+    }
+
+    /// Brings the file up to what was noted, after each change and now and then.
+    async fn store(&self, mut believed: watch::Receiver<Believed>) {
         loop {
-            // Without a change the time of the last answer still moves on.
-            if let Ok(Err(_)) = timeout(REFRESH, believed.changed()).await {
-                return;
+            match timeout(REFRESH, believed.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return,
+                // Without a change the time of the last answer still moves on.
+                Err(_) => self.note(&believed.borrow()),
             }
-            let sets = believed.borrow_and_update().clone();
-            let known = self.sources.iter().zip(sets).filter_map(|(source, set)| {
-                let answered = source.answered()?;
-                Some(Remembered {
-                    source: Arc::clone(&source.name),
-                    endpoints: set?,
-                    answered,
-                })
-            });
-            let known: Vec<_> = known.collect();
-            if !known.is_empty() {
-                self.cache.keep(&self.name, known).await;
-            }
+            self.cache.store(&self.name).await;
             sleep(PAUSE).await;
         }
     }
@@ -245,58 +230,6 @@ fn replace<T: PartialEq>(channel: &watch::Sender<T>, value: T) {
         *current = value;
         news
     });
-}
-
-// === impl Followed ===
-
-impl Followed {
-    /// The set to use; `None` while it is not known.
-    pub fn snapshots(&self) -> watch::Receiver<Option<Snapshot>> {
-        self.snapshots.clone()
-    }
-
-    /// How the sources are doing, in the order in which they were given.
-    pub fn sources(&self) -> Vec<SourceStatus> {
-        let status = |source: &Watched| SourceStatus {
-            name: Arc::clone(&source.name),
-            status: Status {
-                age: source.age(),
-                ..source.reader.status()
-            },
-        };
-        self.sources.iter().map(status).collect()
-    }
-
-    /// Since the source that has been silent for longest last answered; `None` if none ever has, or if there is nothing
-    /// to ask.
-    pub fn age(&self) -> Option<Duration> {
-        self.sources.iter().filter_map(Watched::age).max()
-    }
-}
-
-// === impl Watched ===
-
-impl Watched {
-    fn age(&self) -> Option<Duration> {
-        if !self.remote {
-            return None;
-        }
-        let recalled = || Some(self.recalled.get()?.elapsed().unwrap_or_default());
-        self.reader.status().age.or_else(recalled)
-    }
-
-    /// When it last answered, if it is one that the cache is for.
-    fn answered(&self) -> Option<SystemTime> {
-        SystemTime::now().checked_sub(self.age()?)
-    }
-}
-
-impl fmt::Debug for Watched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watched")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Registries answer "none" for some seconds when they restart or elect a leader.

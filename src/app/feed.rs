@@ -55,7 +55,6 @@ struct Recipe {
 /// One service's task.
 struct Feeding {
     service: Arc<Service>,
-    router: Arc<Router>,
     drains: Drains,
     /// Held until the service is known.
     token: Option<Token>,
@@ -115,7 +114,6 @@ impl Feeds {
         let token = waits.then(|| self.readiness.part(format!("service {}", settings.name)));
         let feeding = Feeding {
             service: Arc::clone(service),
-            router: Arc::clone(&self.router),
             drains: self.drains.clone(),
             token,
         };
@@ -147,7 +145,7 @@ impl Feeding {
         while let Some(batch) = changes.next().await {
             for change in batch {
                 self.service.apply(change.clone());
-                self.drains.follow(&self.router, &self.service, &change);
+                self.drains.follow(&self.service, &change);
             }
             balance.mark_known();
             self.token = None;

@@ -56,7 +56,7 @@ impl Control for Operator {
         if !service.hold(endpoint) {
             return Err(ControlError::UnknownEndpoint);
         }
-        self.drains.begin(&self.router, &service, endpoint);
+        self.drains.begin(&service, endpoint);
         Ok(())
     }
 

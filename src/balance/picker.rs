@@ -183,6 +183,11 @@ impl Picker {
             .collect()
     }
 
+    pub(super) fn sessions(&self, identity: &Identity) -> usize {
+        let slot = self.slots.get(identity);
+        slot.map_or(0, |slot| self.entries[*slot as usize].sessions)
+    }
+
     pub(super) fn status(&self) -> Vec<EndpointStatus> {
         self.entries.iter().map(|(_, entry)| entry.status()).collect()
     }

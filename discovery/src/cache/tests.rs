@@ -37,6 +37,11 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
 }
 
+async fn keep(cache: &Cache, sources: Vec<Remembered>) {
+    cache.note(&chat(), sources);
+    cache.store(&chat()).await;
+}
+
 fn chat() -> Arc<str> {
     "chat".into()
 }
@@ -50,7 +55,7 @@ fn on_disk(folder: &tempfile::TempDir) -> Cache {
 
 async fn written() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    on_disk(&folder).keep(&chat(), vec![remembered(now())]).await;
+    keep(&on_disk(&folder), vec![remembered(now())]).await;
     let file = folder.path().join("cache/chat.json");
     (folder, file)
 }
@@ -59,7 +64,7 @@ async fn written() -> (tempfile::TempDir, PathBuf) {
 async fn what_was_kept_is_recalled_from_memory() {
     let cache = Cache::default();
     assert_eq!(cache.recall(&chat()).await, []);
-    cache.keep(&chat(), vec![remembered(now())]).await;
+    keep(&cache, vec![remembered(now())]).await;
     assert_eq!(cache.recall(&chat()).await[0].endpoints, endpoints());
     assert_eq!(cache.recall(&"other".into()).await, []);
 }
@@ -80,7 +85,7 @@ async fn a_later_set_replaces_the_one_before() {
         endpoints: Snapshot::default(),
         ..remembered(now())
     };
-    on_disk(&folder).keep(&chat(), vec![empty.clone()]).await;
+    keep(&on_disk(&folder), vec![empty.clone()]).await;
     assert_eq!(on_disk(&folder).recall(&chat()).await, [empty]);
 }
 
@@ -91,7 +96,7 @@ async fn a_set_that_was_last_confirmed_too_long_ago_is_not_recalled() {
         source: "kubernetes chat".into(),
         ..remembered(now() - DAY - Duration::from_secs(5))
     };
-    on_disk(&folder).keep(&chat(), vec![old, remembered(now())]).await;
+    keep(&on_disk(&folder), vec![old, remembered(now())]).await;
     let recalled = on_disk(&folder).recall(&chat()).await;
     assert_eq!(recalled, [remembered(now())]);
 }
@@ -100,7 +105,7 @@ async fn a_set_that_was_last_confirmed_too_long_ago_is_not_recalled() {
 async fn a_set_from_the_future_is_young() {
     let (folder, _) = written().await;
     let future = remembered(now() + 3 * DAY);
-    on_disk(&folder).keep(&chat(), vec![future.clone()]).await;
+    keep(&on_disk(&folder), vec![future.clone()]).await;
     assert_eq!(on_disk(&folder).recall(&chat()).await, [future]);
 }
 
@@ -143,7 +148,7 @@ async fn a_folder_that_cannot_be_written_costs_nothing_but_the_file() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("cache"), "not a folder").unwrap();
     let cache = on_disk(&folder);
-    cache.keep(&chat(), vec![remembered(now())]).await;
+    keep(&cache, vec![remembered(now())]).await;
     assert_eq!(cache.recall(&chat()).await.len(), 1, "memory still has it");
     assert_eq!(on_disk(&folder).recall(&chat()).await, []);
 }

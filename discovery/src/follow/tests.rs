@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::SystemTime};
 
 use tokio::sync::mpsc;
 
@@ -124,7 +124,7 @@ async fn what_was_known_is_refused_where_the_rules_are_other_ones_now() {
         endpoints: both,
         answered: SystemTime::now(),
     };
-    cache.keep(&"chat".into(), vec![kept]).await;
+    cache.note(&"chat".into(), vec![kept]);
     let (script, source) = scripted("consul chat");
     let rules = Rules::new("providers.consul.allow", [], Own::default());
     let (followed, _work) = start(service(

@@ -16,6 +16,7 @@
 
 mod ask;
 mod held;
+mod records;
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    mem,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     time::Duration,
@@ -13,26 +14,30 @@ use std::{
 use futures_util::{StreamExt, stream};
 use hickory_resolver::{
     TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
-    lookup::Lookup,
-    net::{DnsError, NetError, NoRecords, runtime::TokioRuntimeProvider},
-    proto::{
-        op::ResponseCode,
-        rr::{RData, Record, RecordType, rdata::SRV},
-    },
+    net::{DnsError, NetError},
+    proto::{op::ResponseCode, rr::RecordType},
 };
 use tokio::time::timeout;
 
-use super::{Question, held::Target};
+use super::{
+    Question,
+    held::Target,
+    records::{Asked, Records, Wanted, addresses, records, resolver, services, wanted},
+};
 use crate::provider::Error;
 
 /// Who asks, with what it needs to know of earlier rounds.
 #[derive(Debug, Default)]
 pub(super) struct Asker {
     resolver: Option<TokioResolver>,
-    /// The last addresses by question, for one that fails while others answer.
-    last: HashMap<(String, RecordType), Vec<IpAddr>>,
+    /// The addresses of the last round, for a question that fails while others answer.
+    last: Known,
+    /// Those of this round so far.
+    found: Known,
 }
+
+/// Addresses by question.
+type Known = HashMap<(String, RecordType), Vec<IpAddr>>;
 
 /// What a round has brought.
 #[derive(Debug)]
@@ -52,20 +57,6 @@ pub(super) enum Found {
     Nothing,
 }
 
-/// The records of one type of a name; none if the server says that there are none.
-struct Records {
-    lookup: Option<Lookup>,
-    life: Duration,
-}
-
-/// An SRV target with what the server has told of its addresses unasked.
-struct Wanted {
-    name: String,
-    port: u16,
-    weight: NonZeroU32,
-    glue: Vec<IpAddr>,
-}
-
 /// The addresses of one name.
 struct Addresses {
     ips: Vec<IpAddr>,
@@ -82,6 +73,7 @@ impl Asker {
     }
 
     pub(super) async fn ask(&mut self, question: &Question) -> Result<Answer, Error> {
+        self.found.clear();
         let round = async {
             match question {
                 Question::Addresses { name, port } => self.of_name(name, *port).await,
@@ -89,7 +81,10 @@ impl Asker {
             }
         };
         let answer = timeout(PATIENCE, round).await;
-        answer.unwrap_or(Err(NetError::Timeout)).map_err(failure)
+        let answer = answer.unwrap_or(Err(NetError::Timeout)).map_err(failure)?;
+        // What nobody asks about any more is forgotten.
+        self.last = mem::take(&mut self.found);
+        Ok(answer)
     }
 
     async fn of_name(&mut self, name: &str, port: u16) -> Result<Answer, NetError> {
@@ -163,10 +158,12 @@ impl Asker {
                 Ok((ips, life)) => {
                     all.life = all.life.min(life);
                     all.ips.extend(&ips);
-                    self.last.insert(key, ips);
+                    self.found.insert(key, ips);
                 }
                 Err(error) => {
-                    all.ips.extend(self.last.get(&key).into_iter().flatten());
+                    let known = self.last.get(&key).cloned().unwrap_or_default();
+                    all.ips.extend(&known);
+                    self.found.insert(key, known);
                     tracing::debug!(name, %of, %error, "one of several questions failed");
                     if failed.is_some() {
                         return Err(error);
@@ -198,113 +195,6 @@ impl Answer {
     }
 }
 
-/// The addresses of one type, and how long they hold.
-type Asked = Result<(Vec<IpAddr>, Duration), NetError>;
-
-/// A, then AAAA.
-async fn addresses(resolver: &TokioResolver, name: &str) -> [Asked; 2] {
-    let of = async |of| {
-        let records = records(resolver, name, of).await?;
-        let ips = records.lookup.iter().flat_map(Lookup::answers).filter_map(ip);
-        Ok((ips.collect(), records.life))
-    };
-    tokio::join!(of(RecordType::A), of(RecordType::AAAA)).into()
-}
-
-async fn records(resolver: &TokioResolver, name: &str, of: RecordType) -> Result<Records, NetError> {
-    match resolver.lookup(name, of).await {
-        Ok(lookup) => {
-            let life = lookup.answers().iter().map(|record| record.ttl).min();
-            Ok(Records {
-                life: Duration::from_secs(life.unwrap_or_default().into()),
-                lookup: Some(lookup),
-            })
-        }
-        Err(NetError::Dns(DnsError::NoRecordsFound(none))) if is_final(&none) => Ok(Records {
-            lookup: None,
-            life: Duration::from_secs(none.negative_ttl.unwrap_or_default().into()),
-        }),
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether the server means that there are none, and not that somebody else should be asked.
-fn is_final(none: &NoRecords) -> bool {
-    let referral = none.soa.is_none() && none.ns.is_some();
-    match none.response_code {
-        ResponseCode::NXDomain => true,
-        ResponseCode::NoError => !referral,
-        _ => false,
-    }
-}
-
-fn services(lookup: Option<&Lookup>) -> Vec<SRV> {
-    let srv = |record: &Record| match &record.data {
-        RData::SRV(srv) => Some(srv.clone()),
-        _ => None,
-    };
-    lookup
-        .into_iter()
-        .flat_map(Lookup::answers)
-        .filter_map(srv)
-        .collect()
-}
-
-/// The targets of the lowest priority, with what `lookup` tells of them beside.
-fn wanted(mut services: Vec<SRV>, lookup: Option<&Lookup>) -> Vec<Wanted> {
-    services.retain(|srv| !srv.target.is_root());
-    let first = services.iter().map(|srv| srv.priority).min();
-    services.retain(|srv| Some(srv.priority) == first);
-    let glue = |srv: &SRV| {
-        let beside = lookup.into_iter().flat_map(Lookup::additionals);
-        beside
-            .filter(|record| record.name == srv.target)
-            .filter_map(ip)
-            .collect()
-    };
-    let wanted = services.iter().take(MAX_TARGETS).map(|srv| Wanted {
-        name: srv.target.to_ascii(),
-        port: srv.port,
-        weight: NonZeroU32::new(srv.weight.into()).unwrap_or(NonZeroU32::MIN),
-        glue: glue(srv),
-    });
-    wanted.collect()
-}
-
-fn ip(record: &Record) -> Option<IpAddr> {
-    match &record.data {
-        RData::A(a) => Some(IpAddr::V4(a.0)),
-        RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0)),
-        _ => None,
-    }
-}
-
-fn resolver(server: Option<SocketAddr>) -> Result<TokioResolver, NetError> {
-    let provider = TokioRuntimeProvider::default();
-    let mut builder = match server {
-        None => TokioResolver::builder(provider)?,
-        Some(server) => {
-            let to = |mut connection: ConnectionConfig| {
-                connection.port = server.port();
-                connection
-            };
-            let connections = vec![to(ConnectionConfig::udp()), to(ConnectionConfig::tcp())];
-            let server = NameServerConfig::new(server.ip(), true, connections);
-            let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
-            let mut builder = TokioResolver::builder_with_config(config, provider);
-            builder.options_mut().use_hosts_file = ResolveHosts::Never;
-            builder
-        }
-    };
-    let options = builder.options_mut();
-    // How long an answer holds is decided here.
-    options.cache_size = 0;
-    options.timeout = TRY;
-    options.edns0 = true;
-    options.try_tcp_on_error = true;
-    builder.build()
-}
-
 fn failure(error: NetError) -> Error {
     let refused = matches!(
         error,
@@ -318,11 +208,7 @@ fn failure(error: NetError) -> Error {
     }
 }
 
-/// A server on the same network answers within milliseconds; a lost datagram should not cost five seconds.
-const TRY: Duration = Duration::from_secs(2);
 /// For a whole round, with all tries.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Questions for SRV targets under way at once.
 const AT_ONCE: usize = 8;
-/// More SRV targets than one answer holds names for.
-const MAX_TARGETS: usize = 1000;
