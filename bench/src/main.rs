@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! longhaul-bench [--quick] [--rounds N] [--only TEXT] [--peer NAME] [--no-file]
+//! longhaul-bench counts [--keep]
 //! ```
 //!
 //! plan (jobs, rows) -> rounds (peer after peer, fresh process each) -> job (load outside, usage of the proxy) -> table -> report
@@ -10,6 +11,7 @@
 
 mod backend;
 mod clock;
+mod counts;
 mod failure;
 mod floor;
 mod job;
@@ -64,6 +66,8 @@ fn main() -> ExitCode {
         ["hold", core, program, ref rest @ ..] => hold(core, program, rest),
         ["backend"] => backend::run().map_err(Into::into),
         ["floor", means, listen, endpoints] => relay(means, listen, endpoints),
+        ["counts"] => count(false),
+        ["counts", "--keep"] => count(true),
         ref options => Options::parse(options).and_then(|options| measure(&options)),
     };
     match outcome {
@@ -94,6 +98,13 @@ fn relay(means: &str, listen: &str, endpoints: &str) -> Outcome {
         .map(str::parse)
         .collect::<Result<Vec<SocketAddr>, _>>()?;
     Ok(floor::run(means, listen.parse()?, &endpoints)?)
+}
+
+fn count(keep: bool) -> Outcome {
+    if counts::run(keep)? {
+        return Ok(());
+    }
+    Err("a count grew or is new; if it should, keep it with --keep".into())
 }
 
 fn measure(options: &Options) -> Outcome {

@@ -84,8 +84,13 @@ pub(crate) fn all(quick: bool) -> Vec<Box<dyn Peer>> {
         peers.push(Box::new(haproxy::Splicing));
         peers.push(Box::new(caddy::Caddy));
     }
-    peers.push(Box::new(longhaul::Longhaul));
+    peers.push(longhaul());
     peers
+}
+
+/// The one that is not a peer.
+pub(crate) fn longhaul() -> Box<dyn Peer> {
+    Box::new(longhaul::Longhaul)
 }
 
 /// Where `install-peers` puts what Debian does not have.

@@ -43,7 +43,7 @@ pub(crate) struct Cells {
 }
 
 /// The echo backends, in a process of their own.
-struct Backend {
+pub(crate) struct Backend {
     child: Child,
     port: u16,
 }
@@ -158,7 +158,7 @@ impl Cells {
 // === impl Backend ===
 
 impl Backend {
-    fn start(cores: &Cores) -> Result<Self, Failure> {
+    pub(crate) fn start(cores: &Cores) -> Result<Self, Failure> {
         let mut own = Command::new(std::env::current_exe()?);
         own.arg("backend");
         let mut held = peers::held(&own, cores.backend)?;
@@ -181,7 +181,7 @@ impl Backend {
     }
 
     /// One port on as many loopback addresses as are needed.
-    fn endpoints(&self, count: usize) -> Vec<SocketAddr> {
+    pub(crate) fn endpoints(&self, count: usize) -> Vec<SocketAddr> {
         let addresses =
             (0..=u8::MAX).flat_map(|high| (1..=250).map(move |low| Ipv4Addr::new(127, 1, high, low)));
         addresses

@@ -117,6 +117,15 @@ impl Running {
         self.setup.listen
     }
 
+    /// Asks the proxy to end, and waits until it has: what was started to watch it then has the whole.
+    pub(crate) fn end(mut self) -> io::Result<()> {
+        let proxy = self.tree().processes().pop();
+        if let Some(proxy) = proxy.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+            kill_process(proxy, Signal::TERM)?;
+        }
+        self.child.wait().map(drop)
+    }
+
     fn wait_until_it_serves(&mut self) -> Result<(), Failure> {
         let deadline = now() + START;
         loop {
@@ -176,8 +185,10 @@ impl Drop for Running {
     fn drop(&mut self) {
         // Listed before the root is gone: afterwards its children are nobody's. The root first, or it starts new ones.
         // Nothing is measured any more, so no proxy is asked to drain.
-        for process in self.tree().processes() {
-            kill(process);
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            for process in self.tree().processes() {
+                kill(process);
+            }
         }
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.setup.folder);
