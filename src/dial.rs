@@ -16,6 +16,7 @@ mod attempt;
 mod connect;
 mod offer;
 mod open;
+mod replay;
 pub mod verify;
 
 use std::{
@@ -24,10 +25,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response, StatusCode, header, response};
-use http_body_util::Empty;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -66,6 +65,9 @@ struct Verdict {
     started: Instant,
     end: HandshakeEnd,
 }
+
+/// What most request heads fit in.
+const HEAD: usize = 1024;
 
 // === impl Forward ===
 
@@ -160,23 +162,29 @@ impl Handshake {
     async fn attempt(&self) -> Result<Success, Failed> {
         let service = &self.matched.planned.service;
         let settings = service.settings.load_full();
+        let head = self.head();
         Attempts::new(
             service.balance.clone(),
             &settings,
             self.started,
             &self.upgrade,
-            || self.request(),
+            &head,
         )
         .run()
         .await
     }
 
-    /// The request as one backend is to see it; each try needs its own.
-    fn request(&self) -> Request<Empty<Bytes>> {
-        let mut request = Request::new(Empty::new());
-        *request.uri_mut() = self.matched.upstream.clone().into();
-        *request.headers_mut() = self.headers.clone();
-        request
+    /// The request's head as every backend that is tried is to see it.
+    fn head(&self) -> Vec<u8> {
+        let target = self.matched.upstream.as_str();
+        let mut head = Vec::with_capacity(HEAD);
+        let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| head.extend_from_slice(part));
+        put(&[b"GET ", target.as_bytes(), b" HTTP/1.1\r\n"]);
+        for (name, value) in &self.headers {
+            put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        }
+        put(&[b"\r\n"]);
+        head
     }
 
     fn log_failure(&self, failed: &Failed) {

@@ -1,6 +1,6 @@
 //! The tries of one handshake.
 //!
-//! In: a service's balance step, its settings, and the request. Out: the first backend's answer, or the failure that
+//! In: a service's balance step, its settings, and the request's head. Out: the first backend's answer, or the failure that
 //! ended the last try.
 //!
 //! An endpoint is blamed ([`Lease::failed`]) only for what it did: a refused or timed-out connect, silence, or a
@@ -8,9 +8,7 @@
 
 use std::net::SocketAddr;
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode, response};
-use http_body_util::Empty;
+use http::{Response, StatusCode, response};
 use hyper::body::Incoming;
 use tokio::{
     net::TcpStream,
@@ -31,11 +29,11 @@ use crate::{
 };
 
 /// The tries of one handshake.
-pub(super) struct Attempts<'a, R> {
+pub(super) struct Attempts<'a> {
     balance: Balance,
     settings: &'a config::Service,
     upgrade: &'a Upgrade,
-    request: R,
+    head: &'a [u8],
     deadline: Instant,
     tried: Tried,
 }
@@ -86,23 +84,21 @@ enum Try {
     NotConnected(std::io::Error),
 }
 
-impl<'a, R> Attempts<'a, R>
-where
-    R: Fn() -> Request<Empty<Bytes>>,
-{
+impl<'a> Attempts<'a> {
+    /// `head` is the request's, the same for every endpoint.
     pub(super) fn new(
         balance: Balance,
         settings: &'a config::Service,
         started: Instant,
         upgrade: &'a Upgrade,
-        request: R,
+        head: &'a [u8],
     ) -> Self {
         let deadline = started + settings.handshake_timeout;
         Self {
             balance,
             settings,
             upgrade,
-            request,
+            head,
             deadline,
             tried: Tried::new(),
         }
@@ -170,12 +166,12 @@ where
         timeout_at(self.deadline, reply).await.map_err(|_| Silent::Over)
     }
 
-    fn dial(&self, address: SocketAddr) -> impl Future<Output = Try> + use<'_, R> {
+    fn dial(&self, address: SocketAddr) -> impl Future<Output = Try> + use<'a> {
         let limit = self.settings.connect_timeout;
-        let (request, upgrade) = (&self.request, self.upgrade);
+        let (head, upgrade) = (self.head, self.upgrade);
         async move {
             match connect(address, limit).await {
-                Ok(stream) => Try::Answered(offer(stream, request(), upgrade).await),
+                Ok(stream) => Try::Answered(offer(stream, head, upgrade).await),
                 Err(error) => Try::NotConnected(error),
             }
         }
