@@ -35,7 +35,7 @@ pub fn to_backend(headers: &mut HeaderMap, peer: &Peer, route: &Route, kind: Kin
     let client = peer.client(headers);
     let trailers = tokens(headers, &header::TE).any(|token| token.eq_ignore_ascii_case(b"trailers"));
     drop_hop_by_hop(headers);
-    drop_aliases(headers);
+    drop_all(headers, |name| is_alias(name.as_str()));
     forwarded::set(headers, peer, client, route.forwarded);
     set_request_id(headers, peer);
     if let HostRewrite::Set(host) = &route.host {
@@ -74,7 +74,7 @@ pub fn strip_response(status: StatusCode, headers: &mut HeaderMap) {
 }
 
 /// What one connection says to the next and to nobody after it.
-const HOP_BY_HOP: [HeaderName; 10] = [
+static HOP_BY_HOP: [HeaderName; 10] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -98,7 +98,15 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| !is_essential(name))
         .collect();
-    for name in nominated.iter().chain(&HOP_BY_HOP) {
+    drop_all(headers, |name| {
+        HOP_BY_HOP.contains(name) || nominated.contains(name)
+    });
+}
+
+/// One look at each name that is there costs less than a search for each that might be.
+fn drop_all(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| doomed(name)).cloned().collect();
+    for name in &names {
         headers.remove(name);
     }
 }
@@ -118,17 +126,6 @@ fn is_essential(name: &HeaderName) -> bool {
         || ["sec-websocket-", "content-"]
             .iter()
             .any(|prefix| name.as_str().starts_with(prefix))
-}
-
-fn drop_aliases(headers: &mut HeaderMap) {
-    let aliases: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_alias(name.as_str()))
-        .cloned()
-        .collect();
-    for name in &aliases {
-        headers.remove(name);
-    }
 }
 
 /// Whether a name with `_` becomes one of these when `_` is read as `-`.

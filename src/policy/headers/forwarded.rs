@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{
-    X_REAL_IP,
+    X_REAL_IP, drop_all,
     peer::{Peer, X_FORWARDED_FOR, parse_address},
 };
 use crate::{config::Forwarded, listen::handshake::tokens};
@@ -46,13 +46,6 @@ pub(super) fn set(headers: &mut HeaderMap, peer: &Peer, client: IpAddr, mode: Fo
 
 fn is_x_forwarded(name: &HeaderName) -> bool {
     name.as_str().starts_with("x-forwarded-") || *name == X_REAL_IP
-}
-
-fn drop_all(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
-    let names: Vec<HeaderName> = headers.keys().filter(|name| doomed(name)).cloned().collect();
-    for name in &names {
-        headers.remove(name);
-    }
 }
 
 /// What is there was said by a trusted proxy.
