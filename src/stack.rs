@@ -35,9 +35,22 @@ pub struct Extra(Arc<dyn Fn(Stack) -> Stack + Send + Sync>);
 
 /// Composes the stack over a router.
 pub fn build(router: &Arc<Router>, extra: Option<&Extra>) -> Stack {
+    let forward = Forward::new(Arc::clone(router));
+    match extra {
+        // Without a box of its own, which every request would pay for.
+        None => over(forward, router),
+        Some(extra) => over((extra.0)(BoxCloneSyncService::new(forward)), router),
+    }
+}
+
+/// The steps before the dial, over what follows them.
+fn over<S>(inner: S, router: &Arc<Router>) -> Stack
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
     let at = |_: &'static str| Arc::clone(router);
-    let forward = BoxCloneSyncService::new(Forward::new(at("dial")));
-    let inner = extra.map_or(forward.clone(), |extra| (extra.0)(forward));
     let stack = ServiceBuilder::new()
         // A process that is ending takes nothing new, whatever it is.
         .layer(step(at("drain"), crate::drain::turn_away))
