@@ -16,7 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
@@ -46,6 +46,8 @@ pub struct Answer {
     pub close: bool,
     /// When to come back, in seconds.
     pub retry_after: Option<u32>,
+    /// A field that its status demands.
+    pub field: Option<(HeaderName, HeaderValue)>,
 }
 
 // === impl Answer ===
@@ -58,6 +60,7 @@ impl Answer {
             text: text.into(),
             close: false,
             retry_after: None,
+            field: None,
         }
     }
 
@@ -94,8 +97,8 @@ impl Answer {
             headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         }
-        if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
+        if let Some((name, value)) = self.field {
+            headers.insert(name, value);
         }
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -24,7 +24,7 @@ use std::{
 
 use tokio::{
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use self::{drains::Drains, feed::Feeds, listeners::Listeners, operator::Operator, task::Task};
@@ -202,14 +202,9 @@ impl App {
             if terms.mode == DrainMode::Keep {
                 continue;
             }
-            let (router, route) = (Arc::clone(&self.router), Arc::clone(name));
-            let leaving = move || {
-                let mut sessions = router.sessions.all();
-                sessions.retain(|session| session.route == route);
-                sessions
-            };
-            self.leaving
-                .insert(Arc::clone(name), Task::spawn(drain::run(terms.into(), leaving)));
+            let patience = planned.service.settings.load().handshake_timeout;
+            let drain = drain_route(Arc::clone(&self.router), Arc::clone(name), terms.into(), patience);
+            self.leaving.insert(Arc::clone(name), Task::spawn(drain));
         }
     }
 
@@ -233,8 +228,9 @@ impl App {
     }
 
     async fn empty(&self, terms: Terms) {
+        let start = Instant::now();
         loop {
-            drain::run(terms, || self.router.sessions.all()).await;
+            drain::run(terms, start, || self.router.sessions.all()).await;
             // A handshake that was under way may still become a session.
             if self.router.handshakes() == 0 && self.router.sessions.is_empty() {
                 return;
@@ -274,6 +270,27 @@ const LATE: Duration = Duration::from_millis(10);
 
 /// How long sessions that were cut at the deadline have to end.
 const SETTLE: Duration = Duration::from_secs(1);
+
+/// Drains the sessions of a removed route, those included whose handshake was under way when it was removed.
+async fn drain_route(router: Arc<Router>, route: Arc<str>, terms: Terms, patience: Duration) {
+    let start = Instant::now();
+    let leaving = || {
+        let mut sessions = Vec::new();
+        router.sessions.each(|session| {
+            if session.route == route {
+                sessions.push(Arc::clone(session));
+            }
+        });
+        sessions
+    };
+    loop {
+        drain::run(terms, start, leaving).await;
+        if router.handshakes() == 0 || start.elapsed() > patience {
+            return;
+        }
+        sleep(LATE).await;
+    }
+}
 
 impl From<crate::config::Drain> for Terms {
     fn from(drain: crate::config::Drain) -> Self {

@@ -5,9 +5,10 @@
 //!
 //! - Nothing is promised before the backend said 101: until then another endpoint may be tried, and the client has seen
 //!   nothing.
-//! - All tries together have `handshake_timeout`. A try that others may follow has half of what is left; then another
-//!   endpoint is tried if there is one, and if not the try goes on.
-//! - A client that leaves cancels the dial.
+//! - All tries together have `handshake_timeout`. When a try has been silent for half of it another endpoint is tried
+//!   beside it, if `retry` allows it and there is one; who answers first has the session.
+//! - A client that leaves cancels the dial; one that leaves after it has sent more than its request is noticed only when
+//!   the handshake ends.
 //! - What the backend answers otherwise (401, 403, 404, 503 with its body) passes through.
 //!
 //! Not here: which endpoint ([`crate::balance`]), the session itself ([`crate::relay`]).
@@ -188,14 +189,20 @@ impl Handshake {
     }
 
     fn log_failure(&self, failed: &Failed) {
-        tracing::debug!(
+        let planned = &self.matched.planned;
+        // A line for each of ten thousand clients that come back would say no more than the first.
+        let Some(untold) = planned.service.failures.tell() else {
+            return;
+        };
+        tracing::warn!(
             target: "longhaul::handshake",
-            route = %self.matched.planned.route.name,
-            service = %self.matched.planned.route.service,
+            route = %planned.route.name,
+            service = %planned.route.service,
             endpoint = failed.endpoint.map(tracing::field::display),
             client = %self.matched.client,
             tries = failed.tries,
             reason = %failed,
+            untold,
             "handshake failed",
         );
     }

@@ -48,9 +48,9 @@ pub fn turn_away(router: &Router, _: &mut Parts) -> Result<(), Answer> {
 
 /// Closes the sessions that `leaving` names, at the pace of `terms`; ends when it names none any more.
 ///
-/// `leaving` is asked again at every step. Cancelling stops closing; what was told to close still does.
-pub async fn run(terms: Terms, leaving: impl Fn() -> Vec<Arc<Session>>) {
-    let start = Instant::now();
+/// `window` and `deadline` count from `start`. `leaving` is asked again at every step. Cancelling stops closing; what was
+/// told to close still does.
+pub async fn run(terms: Terms, start: Instant, leaving: impl Fn() -> Vec<Arc<Session>>) {
     let mut pace = Pace::new(terms.window, start);
     loop {
         let mut sessions = leaving();

@@ -12,6 +12,7 @@ mod accept;
 mod admission;
 pub mod handshake;
 mod http1;
+mod linger;
 
 use std::{
     net::SocketAddr,
@@ -105,6 +106,7 @@ pub fn judge(router: &Router, head: &mut Parts) -> Result<(), Answer> {
         });
         Answer {
             close: bad.closes(),
+            field: bad.field(),
             ..Answer::new(bad.status(), bad.to_string())
         }
     })?;

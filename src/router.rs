@@ -25,7 +25,10 @@ use crate::{
     config::{self, Config},
     route::Table,
     session::Sessions,
-    telemetry::metrics::{Metrics, RouteMetrics},
+    telemetry::{
+        Rarely,
+        metrics::{Metrics, RouteMetrics},
+    },
 };
 
 /// What all workers share.
@@ -51,8 +54,10 @@ pub struct UnderWay(#[expect(dead_code, reason = "counted, never read")] Arc<()>
 pub struct Plan {
     /// Finds the route of a request.
     pub table: Table,
-    /// The routes by name, with what they lead to.
+    /// The routes by name, with what they lead to. A name is for people: two routes may have the same.
     pub routes: HashMap<Arc<str>, Arc<Planned>>,
+    /// The same by where the table's own copy is, which no other route can have.
+    by_address: HashMap<usize, Arc<Planned>>,
     /// The services by name.
     pub services: HashMap<Arc<str>, Arc<Service>>,
 }
@@ -77,6 +82,8 @@ pub struct Service {
     pub settings: ArcSwap<config::Service>,
     /// How its sources are doing; `None` before they are followed.
     pub followed: ArcSwapOption<Followed>,
+    /// When its handshakes fail, how often that is said.
+    pub failures: Rarely,
     /// Endpoints that an operator drains, with the state that discovery gives them.
     held: Mutex<HashMap<Identity, State>>,
 }
@@ -143,26 +150,38 @@ impl Plan {
             };
             services.insert(Arc::clone(name), service);
         }
-        let routes = config
-            .routes
-            .iter()
-            .filter_map(|route| {
-                let service = Arc::clone(services.get(&route.service)?);
-                let metrics = metrics.route(&route.name, &route.service);
-                let planned = Planned {
-                    route: Arc::clone(route),
-                    service,
-                    metrics,
-                };
-                Some((Arc::clone(&route.name), Arc::new(planned)))
-            })
-            .collect();
+        let mut routes = HashMap::new();
+        let mut by_address = HashMap::new();
+        for route in &config.routes {
+            let Some(service) = services.get(&route.service) else {
+                continue;
+            };
+            let planned = Arc::new(Planned {
+                route: Arc::clone(route),
+                service: Arc::clone(service),
+                metrics: metrics.route(&route.name, &route.service),
+            });
+            by_address.insert(address(route), Arc::clone(&planned));
+            routes.insert(Arc::clone(&route.name), planned);
+        }
         Self {
             table: Table::new(&config.routes),
             routes,
+            by_address,
             services,
         }
     }
+}
+
+impl Plan {
+    /// What a route of the table leads to.
+    pub fn planned(&self, route: &Arc<config::Route>) -> Option<&Arc<Planned>> {
+        self.by_address.get(&address(route))
+    }
+}
+
+fn address(route: &Arc<config::Route>) -> usize {
+    Arc::as_ptr(route).addr()
 }
 
 // === impl Service ===
@@ -173,6 +192,7 @@ impl Service {
             balance: Balance::new(Arc::clone(&settings.name), balance_settings(settings)),
             settings: ArcSwap::new(Arc::clone(settings)),
             followed: ArcSwapOption::empty(),
+            failures: Rarely::default(),
             held: Mutex::default(),
         }
     }

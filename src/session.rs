@@ -307,6 +307,15 @@ impl Session {
         self.task.register(task);
     }
 
+    /// The client as people read it: without a port where a trusted proxy has named it and said none.
+    pub fn client(&self) -> impl fmt::Display {
+        let client = self.client;
+        fmt::from_fn(move |f| match client.port() {
+            0 => fmt::Display::fmt(&client.ip(), f),
+            _ => fmt::Display::fmt(&client, f),
+        })
+    }
+
     /// How long it has lived.
     pub fn age(&self) -> Duration {
         self.started.elapsed()

@@ -31,8 +31,11 @@ use tracing_subscriber::{
 use crate::config::Log;
 
 pub mod metrics;
+mod rarely;
 pub mod sessions;
 pub mod status;
+
+pub use rarely::Rarely;
 
 /// The log of the process; dropping it writes out what is queued, for a second at most.
 #[derive(Debug)]

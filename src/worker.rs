@@ -78,6 +78,9 @@ fn serve(accepted: io::Result<Accepted>, stack: &Stack) {
 /// Connections on their way to a worker that is busy; more than the kernel would queue makes no sense.
 const DESK: usize = 4096;
 
+/// Places on a desk that only listeners get: a storm of connections must not cost a new listener.
+const KEPT: usize = 64;
+
 // === impl Workers ===
 
 impl Workers {
@@ -197,6 +200,9 @@ impl Deliver for Desk {
         if worker == self.home {
             tokio::spawn(listen::serve(accepted, self.stack.clone()));
             return Ok(());
+        }
+        if self.desks[worker].capacity() <= KEPT {
+            return Err(accepted);
         }
         // The place first: from here on the connection cannot come back.
         let Ok(place) = self.desks[worker].try_reserve() else {

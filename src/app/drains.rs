@@ -92,8 +92,9 @@ impl Drains {
 
     async fn run(self, service: Arc<Service>, identity: Identity, terms: Terms) {
         let name = service.balance.service();
+        let start = Instant::now();
         loop {
-            drain::run(terms, || self.leaving(name, &identity)).await;
+            drain::run(terms, start, || self.leaving(name, &identity)).await;
             // A handshake that was under way may still become a session.
             if service.balance.sessions(&identity) == 0 {
                 return;

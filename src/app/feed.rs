@@ -101,9 +101,11 @@ impl Feeds {
         for service in self.running.keys().filter(|name| gone(name)) {
             // Its endpoints are gone for new sessions; the plan keeps the service while it has live ones.
             if let Some(service) = plan.services.get(service) {
-                service.balance.snapshot().iter().for_each(|endpoint| {
-                    service.apply(Change::Remove(endpoint.identity.clone()));
-                });
+                for endpoint in service.balance.snapshot().iter() {
+                    let change = Change::Remove(endpoint.identity.clone());
+                    service.apply(change.clone());
+                    self.drains.follow(service, &change);
+                }
             }
         }
         self.running.retain(|name, _| !gone(name));

@@ -5,7 +5,7 @@
 //! In: verdicts of leases, and the time. Out: whether the endpoint is out, whether one session may try it, and until when.
 //!
 //! ```text
-//!            failed dial, or 3 early drops in a row               time is over                  picked
+//!       failed dial, or 3 resets or early drops in a row          time is over                  picked
 //! Admitted ------------------------------------------> Ejected ----------------> Open -------------------> Trial
 //!    ^                                                  ^                         ^                        | | |
 //!    |                                                  |                         +-- dropped, no verdict -+ | |
@@ -32,6 +32,8 @@ pub(super) use self::stamp::{Stamp, Verdict};
 const LONGEST: Duration = Duration::from_secs(30);
 /// Early drops in a row that eject.
 const EARLY_DROPS: u8 = 3;
+/// Connections in a row that ended before an answer, and eject.
+const RESETS: u8 = 3;
 /// What a session must outlive for its endpoint to count as one that keeps sessions.
 const LASTING: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,8 @@ pub(super) struct Ejection {
     failures: u32,
     /// Early drops since a session lasted.
     early_drops: u8,
+    /// Connections ended before an answer since one was answered.
+    resets: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,7 @@ impl Ejection {
             epoch: 0,
             failures: 0,
             early_drops: 0,
+            resets: 0,
         }
     }
 
@@ -146,6 +151,18 @@ impl Ejection {
         }
     }
 
+    /// Admitted, Trial -> Ejected: it hung up before an answer, three times in a row. Once may be how it refuses a request
+    /// that it does not like, and nobody may put an endpoint out by asking for such.
+    pub(super) fn reset(&mut self, stamp: Stamp, now: Instant, rng: &mut Rng) -> Verdict {
+        if self.state == State::Admitted && stamp.epoch == self.epoch {
+            self.resets += 1;
+            if self.resets < RESETS {
+                return Verdict::Nothing;
+            }
+        }
+        self.failed(stamp, now, rng)
+    }
+
     /// Admitted, Proving -> Ejected: its sessions do not last.
     pub(super) fn dropped_early(&mut self, stamp: Stamp, now: Instant, rng: &mut Rng) -> Verdict {
         match self.state {
@@ -169,6 +186,7 @@ impl Ejection {
         if stamp.epoch != self.epoch {
             return Verdict::Nothing;
         }
+        self.resets = 0;
         match self.state {
             State::Ejected {
                 cause: Cause::Dial, ..
@@ -261,7 +279,7 @@ impl Ejection {
         self.failures = self.failures.saturating_add(1);
         let until = now + duration(self.failures, rng);
         self.epoch = next(self.epoch);
-        self.early_drops = 0;
+        (self.early_drops, self.resets) = (0, 0);
         self.state = State::Ejected { until, cause };
         Verdict::Out(until)
     }

@@ -68,9 +68,15 @@ impl Lease {
         self.stamp.store(stamp.to_bits(), Ordering::Relaxed);
     }
 
-    /// The endpoint could not be dialled: it is ejected.
+    /// The endpoint could not be dialled, or did not answer: it is ejected, for a [`Failure::Reset`] at the third in a row.
     pub fn failed(self, failure: Failure) {
-        let ejected = self.shared.lock().failed(self.slot, self.stamp(), Instant::now());
+        let now = Instant::now();
+        let mut picker = self.shared.lock();
+        let ejected = match failure {
+            Failure::Connect | Failure::Timeout => picker.failed(self.slot, self.stamp(), now),
+            Failure::Reset => picker.reset(self.slot, self.stamp(), now),
+        };
+        drop(picker);
         if let Some(until) = ejected {
             self.log_ejection(until, failure.as_str());
         }

@@ -148,6 +148,13 @@ impl Picker {
         self.judged(slot, verdict)
     }
 
+    pub(super) fn reset(&mut self, slot: Slot, stamp: Stamp, now: Instant) -> Option<Instant> {
+        let verdict = self.entries[slot as usize]
+            .ejection
+            .reset(stamp, now, &mut self.rng);
+        self.judged(slot, verdict)
+    }
+
     pub(super) fn dropped_early(&mut self, slot: Slot, stamp: Stamp, now: Instant) -> Option<Instant> {
         let verdict = self.entries[slot as usize]
             .ejection

@@ -3,16 +3,21 @@
 //! In: a service's balance step, its settings, and the request's head. Out: the first backend's answer, or the failure that
 //! ended the last try.
 //!
-//! An endpoint is blamed ([`Lease::failed`]) only for what it did: a refused or timed-out connect, silence, or a
-//! connection that ended before any answer. A wrong answer is its own, and no other endpoint is asked then.
+//! An endpoint is blamed ([`Lease::failed`]) only for what it did: a refused or timed-out connect, a connection that ended
+//! before any answer, silence for all of the time or for longer than another one took. A wrong answer is its own, and no
+//! other endpoint is asked then.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    pin::{Pin, pin},
+};
 
+use futures_util::future::{BoxFuture, Either, select};
 use http::{Response, StatusCode, response};
 use hyper::body::Incoming;
 use tokio::{
     net::TcpStream,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tower::Service as _;
 
@@ -29,6 +34,7 @@ use crate::{
 };
 
 /// The tries of one handshake.
+#[derive(Clone)]
 pub(super) struct Attempts<'a> {
     balance: Balance,
     settings: &'a config::Service,
@@ -106,64 +112,110 @@ impl<'a> Attempts<'a> {
 
     /// Tries until one answers, the tries or the time are used up, or nothing is left to try.
     pub(super) async fn run(mut self) -> Result<Success, Failed> {
-        let mut lease = self.pick().await.map_err(|why| self.failed(why, None))?;
+        let lease = self.pick().await.map_err(|why| self.failed(why, None))?;
+        self.begin_with(lease).await
+    }
+
+    async fn begin_with(mut self, mut lease: Lease) -> Result<Success, Failed> {
         loop {
-            let endpoint = lease.endpoint().address;
             self.tried.add(&lease.endpoint().identity);
-            let (why, next) = match self.try_one(&lease).await {
-                Ok(Try::Answered(Ok(reply))) => return Ok(success(reply, lease)),
-                Ok(Try::Answered(Err(error))) => match error {
-                    Unanswered::Reset(_) => {
-                        lease.failed(Failure::Reset);
-                        (Why::Unanswered(error), self.settings.retry.on_timeout)
-                    }
-                    Unanswered::Garbage(_) | Unanswered::BadUpgrade(_) => {
-                        return Err(self.failed(Why::Unanswered(error), Some(endpoint)));
-                    }
-                },
-                Ok(Try::NotConnected(error)) => {
-                    if blames_endpoint(&error) {
-                        lease.failed(Failure::Connect);
-                    }
-                    (Why::Connect(error), self.settings.retry.on_connect)
-                }
-                Err(Silent::Elsewhere(next)) => {
-                    lease.failed(Failure::Timeout);
-                    lease = next;
-                    continue;
-                }
-                Err(Silent::Over) => {
-                    lease.failed(Failure::Timeout);
-                    return Err(self.failed(Why::Silence, Some(endpoint)));
-                }
+            let mut reply = pin!(self.dial(lease.endpoint().address));
+            let Some(tried) = self.wait(reply.as_mut()).await else {
+                return self.beside(reply, lease).await;
             };
-            if !next || self.tried.len() >= self.settings.retry.attempts {
-                return Err(self.failed(why, Some(endpoint)));
+            let (failed, again) = match self.judge(tried, lease) {
+                Ok(success) => return Ok(success),
+                Err(failed) => failed,
+            };
+            if !again || self.tried.len() >= self.settings.retry.attempts {
+                return Err(failed);
             }
             lease = match self.pick().await {
                 Ok(lease) => lease,
                 // What went wrong with the endpoints that there are says more than that there are no others.
-                Err(_) => return Err(self.failed(why, Some(endpoint))),
+                Err(_) => return Err(failed),
             };
         }
     }
 
-    /// One try, for as long as it may take. While others may follow that is half of the time left, and all of it if
-    /// then there turns out to be no other endpoint.
-    async fn try_one(&mut self, lease: &Lease) -> Result<Try, Silent> {
+    /// Waits for one try: for half of the time left where another may be made beside it, else for all of it.
+    async fn wait(&self, reply: Pin<&mut impl Future<Output = Try>>) -> Option<Try> {
         let retry = self.settings.retry;
-        let mut reply = std::pin::pin!(self.dial(lease.endpoint().address));
-        if retry.on_timeout && self.tried.len() < retry.attempts {
-            let half = Instant::now() + self.deadline.saturating_duration_since(Instant::now()) / 2;
-            if let Ok(reply) = timeout_at(half, reply.as_mut()).await {
-                return Ok(reply);
+        let may_hedge = retry.on_timeout && self.tried.len() < retry.attempts;
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let patience = if may_hedge { left / 2 } else { left };
+        timeout(patience, reply).await.ok()
+    }
+
+    /// A try has been silent for long: another endpoint is tried beside it, and who answers first has the session. So a
+    /// backend that hangs costs half of the time, and backends that are slow cost nothing but the second dial.
+    async fn beside(
+        mut self,
+        mut reply: Pin<&mut (impl Future<Output = Try> + Send)>,
+        lease: Lease,
+    ) -> Result<Success, Failed> {
+        let silence = self.failed(Why::Silence, Some(lease.endpoint().address));
+        let next = if Instant::now() < self.deadline {
+            self.pick().await.ok()
+        } else {
+            None
+        };
+        let Some(next) = next else {
+            return self.finish(reply, lease, silence).await;
+        };
+        match select(reply.as_mut(), self.clone().boxed(next)).await {
+            Either::Left((tried, others)) => match self.judge(tried, lease) {
+                Ok(success) => Ok(success),
+                Err(_) => others.await,
+            },
+            Either::Right((Ok(success), _)) => {
+                // Asked earlier than one that has answered.
+                lease.failed(Failure::Timeout);
+                Ok(success)
             }
-            let pick = Pick::except(self.tried.clone());
-            if let Ok(Ok(next)) = timeout_at(half, self.balance.clone().call(pick)).await {
-                return Err(Silent::Elsewhere(next));
+            Either::Right((Err(failed), _)) => self.finish(reply, lease, failed).await,
+        }
+    }
+
+    /// Waits for one try until the time is over; `failed` says why there is no other.
+    async fn finish(
+        self,
+        reply: Pin<&mut (impl Future<Output = Try> + Send)>,
+        lease: Lease,
+        failed: Failed,
+    ) -> Result<Success, Failed> {
+        if let Ok(tried) = timeout_at(self.deadline, reply).await {
+            return self.judge(tried, lease).map_err(|(failed, _)| failed);
+        }
+        // Only the first has had all of the time.
+        if self.tried.len() == 1 {
+            lease.failed(Failure::Timeout);
+        }
+        Err(failed)
+    }
+
+    fn boxed(self, lease: Lease) -> BoxFuture<'a, Result<Success, Failed>> {
+        Box::pin(self.begin_with(lease))
+    }
+
+    /// What a try means for its endpoint, and for the handshake: the failure says whether another may be asked.
+    fn judge(&self, tried: Try, lease: Lease) -> Result<Success, (Failed, bool)> {
+        let retry = self.settings.retry;
+        let endpoint = Some(lease.endpoint().address);
+        match tried {
+            Try::Answered(Ok(reply)) => Ok(success(reply, lease)),
+            Try::Answered(Err(error @ Unanswered::Reset(_))) => {
+                lease.failed(Failure::Reset);
+                Err((self.failed(Why::Unanswered(error), endpoint), retry.on_timeout))
+            }
+            Try::Answered(Err(error)) => Err((self.failed(Why::Unanswered(error), endpoint), false)),
+            Try::NotConnected(error) => {
+                if blames_endpoint(&error) {
+                    lease.failed(Failure::Connect);
+                }
+                Err((self.failed(Why::Connect(error), endpoint), retry.on_connect))
             }
         }
-        timeout_at(self.deadline, reply).await.map_err(|_| Silent::Over)
     }
 
     fn dial(&self, address: SocketAddr) -> impl Future<Output = Try> + use<'a> {
@@ -193,14 +245,6 @@ impl<'a> Attempts<'a> {
             tries: self.tried.len(),
         }
     }
-}
-
-/// A try that took too long.
-enum Silent {
-    /// Another endpoint is to be tried.
-    Elsewhere(Lease),
-    /// The time of the handshake is over.
-    Over,
 }
 
 fn success(reply: Reply, lease: Lease) -> Success {

@@ -24,7 +24,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Admission, Permit, Site};
+use super::{Admission, Permit, Site, admission::Refusing, linger::linger};
 
 /// An accepted connection on its way to its worker, as a stream of this worker or of none.
 #[derive(Debug)]
@@ -130,7 +130,10 @@ impl<D: Deliver> Door<D> {
     fn admit(&self, stream: TcpStream, address: SocketAddr) {
         let Some(permit) = self.admission.enter(self.worker) else {
             self.deliver.refused();
-            refuse(&stream);
+            // Beyond that there are too many to be told anything.
+            if let Some(place) = self.admission.refuse() {
+                tokio::spawn(refuse(stream, place));
+            }
             return;
         };
         let accepted = Accepted {
@@ -150,14 +153,16 @@ impl<D: Deliver> Door<D> {
     }
 }
 
-/// Says why and closes. The request is not waited for: whoever is over the limit gets no time of ours.
-fn refuse(stream: &TcpStream) {
+/// Says why and closes. The request is not judged: whoever is over the limit gets no more of us than one write.
+async fn refuse(stream: TcpStream, _place: Refusing) {
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {}\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
         fastrand::u32(1..=5)
     );
     // A fresh socket takes this whole; if not, the client learns nothing but loses nothing either.
+    let _ = stream.writable().await;
     let _ = stream.try_write(head.as_bytes());
+    linger(stream).await;
 }
 
 /// Failures of one connection that say nothing about the next (accept(2)).

@@ -23,6 +23,7 @@ pub struct Admission {
     limit: AtomicUsize,
     descriptors: u64,
     total: AtomicUsize,
+    refusing: AtomicUsize,
     workers: Box<[AtomicUsize]>,
 }
 
@@ -32,6 +33,13 @@ pub struct Permit {
     admission: Arc<Admission>,
     worker: usize,
 }
+
+/// The place of a connection that is being told that there is none.
+#[derive(Debug)]
+pub(super) struct Refusing(Arc<Admission>);
+
+/// Connections that are told so at once; they live on the reserve.
+const REFUSING: usize = 128;
 
 /// Descriptors for everything but sessions: listeners, admin, registries, files, and connections about to be refused.
 const RESERVE: u64 = 512;
@@ -43,6 +51,7 @@ impl Admission {
             limit: AtomicUsize::new(limit(descriptors, configured)),
             descriptors,
             total: AtomicUsize::new(0),
+            refusing: AtomicUsize::new(0),
             workers: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
         })
     }
@@ -67,6 +76,13 @@ impl Admission {
             admission: Arc::clone(self),
             worker,
         })
+    }
+
+    /// A place for telling a client that there is none; `None` when too many are being told.
+    pub(super) fn refuse(self: &Arc<Self>) -> Option<Refusing> {
+        // Before the comparison: the place is given back even if it is one too many.
+        let before = self.refusing.fetch_add(1, Ordering::Relaxed);
+        Some(Refusing(Arc::clone(self))).filter(|_| before < REFUSING)
     }
 
     /// Connections at once that are let in.
@@ -101,6 +117,12 @@ impl Permit {
         self.admission.workers[self.worker].fetch_sub(1, Ordering::Relaxed);
         self.admission.workers[worker].fetch_add(1, Ordering::Relaxed);
         self.worker = worker;
+    }
+}
+
+impl Drop for Refusing {
+    fn drop(&mut self) {
+        self.0.refusing.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -3,25 +3,22 @@
 use std::{
     convert::Infallible,
     future::poll_fn,
+    pin::Pin,
     sync::{Arc, Mutex},
-    time::Duration,
+    task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::{
     body::Incoming,
     server::conn::http1::{self, Parts},
     service::Service,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::{Instant, timeout},
-};
+use tokio::time::Instant;
 use tower::{ServiceExt, util::Oneshot};
 
-use super::{Accepted, Arrival};
+use super::{Accepted, Arrival, linger::linger};
 use crate::{answer::Body, policy::headers::Peer, stack::Stack};
 
 /// Serves one connection until it ends or is upgraded.
@@ -63,20 +60,6 @@ pub async fn serve(accepted: Accepted, stack: Stack) {
     }
 }
 
-/// Closes without losing the last answer: a socket that is closed with unread bytes is reset, and a reset can overtake
-/// what was sent (RFC 9112, 9.6).
-async fn linger(mut stream: TcpStream) {
-    let rest = async {
-        let mut discarded = [0; 1024];
-        let _ = stream.shutdown().await;
-        while matches!(stream.read(&mut discarded).await, Ok(1..)) {}
-    };
-    let _ = timeout(LINGER, rest).await;
-}
-
-/// How long the end of a client's stream is waited for after the last answer.
-const LINGER: Duration = Duration::from_secs(1);
-
 /// The number of fields that hyper takes without an allocation.
 const HYPER_HEADERS: usize = 100;
 
@@ -89,10 +72,31 @@ struct Requests {
 impl Service<Request<Incoming>> for Requests {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Oneshot<Stack, Request<Incoming>>;
+    type Future = Answering;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(Arc::clone(&self.arrival));
-        self.stack.clone().oneshot(request)
+        Answering {
+            reply: self.stack.clone().oneshot(request),
+            arrival: Arc::clone(&self.arrival),
+        }
+    }
+}
+
+/// The answer to a request. A layer may have made something else of a 101: then there is no session.
+struct Answering {
+    reply: Oneshot<Stack, Request<Incoming>>,
+    arrival: Arc<Arrival>,
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let reply = ready!(Pin::new(&mut self.reply).poll(cx))?;
+        if reply.status() != StatusCode::SWITCHING_PROTOCOLS {
+            drop(self.arrival.opening());
+        }
+        Poll::Ready(Ok(reply))
     }
 }

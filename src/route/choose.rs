@@ -48,7 +48,7 @@ fn find(router: &Router, head: &Parts) -> Result<Matched, Refused> {
     let found = plan.table.find(&target, &head.headers)?;
     let upstream = found.upstream(&target)?;
     // Every route of the table is in the plan that it was compiled with.
-    let planned = plan.routes.get(&found.route.name).ok_or(NoRoute::Nothing)?;
+    let planned = plan.planned(&found.route).ok_or(NoRoute::Nothing)?;
     let client = head
         .extensions
         .get::<Arc<Arrival>>()

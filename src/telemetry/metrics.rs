@@ -54,10 +54,6 @@ pub struct Metrics {
 pub enum Refused {
     /// The connection limit was reached.
     Limit,
-    /// The request head did not come in time.
-    Deadline,
-    /// The process is ending.
-    Draining,
 }
 
 /// The families that handles are cut from.
@@ -226,13 +222,11 @@ impl fmt::Debug for Metrics {
 // === impl Refused ===
 
 impl Refused {
-    const ALL: [Self; 3] = [Self::Limit, Self::Deadline, Self::Draining];
+    const ALL: [Self; 1] = [Self::Limit];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Limit => "limit",
-            Self::Deadline => "deadline",
-            Self::Draining => "draining",
         }
     }
 }

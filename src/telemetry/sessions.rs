@@ -24,7 +24,7 @@ pub fn opened(session: &Session) {
         route = &*session.route,
         service = &*session.service,
         endpoint = %session.endpoint.address,
-        client = %session.client,
+        client = %session.client(),
         "session opened"
     );
 }
@@ -41,7 +41,7 @@ pub fn ended(session: &Session, outcome: &Outcome) {
         route = &*session.route,
         service = &*session.service,
         endpoint = %session.endpoint.address,
-        client = %session.client,
+        client = %session.client(),
         duration_ms = session.age().as_millis() as u64,
         bytes_from_client = carried.bytes_from_client,
         bytes_to_client = carried.bytes_to_client,

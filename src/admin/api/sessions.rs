@@ -50,7 +50,7 @@ struct View {
     service: Arc<str>,
     endpoint: SocketAddr,
     identity: String,
-    client: SocketAddr,
+    client: String,
     /// RFC 3339, UTC.
     opened: String,
     age_seconds: f64,
@@ -128,7 +128,7 @@ impl View {
             service: Arc::clone(&session.service),
             endpoint: session.endpoint.address,
             identity: session.endpoint.identity.to_string(),
-            client: session.client,
+            client: session.client().to_string(),
             opened: humantime::format_rfc3339_millis(session.opened).to_string(),
             age_seconds: session.age().as_secs_f64(),
             bytes_from_client: carried.bytes_from_client,
