@@ -1,18 +1,47 @@
 //! Where the endpoints of a service come from.
 //!
-//! In: a list, or a registry that a [`Provider`] watches. Out: a `watch` channel of complete [`Snapshot`]s.
+//! In: lists, files, and registries that [`Provider`]s watch. Out: for each service a `watch` channel of complete
+//! [`Snapshot`]s, and the [`Status`] of its sources.
 //!
 //! Promises:
 //! - A snapshot is complete: what is not in it is gone. A provider never publishes half an answer.
-//! - "Not known yet" (`None`) and "known to be empty" (an empty snapshot) are different values, and a provider never
-//!   goes back to "not known yet": when its registry cannot be reached, the last snapshot stays.
+//! - "Not known yet" (`None`) and "known to be empty" (an empty snapshot) are different values, and nothing goes back to
+//!   "not known yet": when a registry cannot be reached, the last snapshot stays.
+//! - What a registry says without saying why ("nothing") is not believed at once.
 //! - An endpoint is the same as before if its [`Identity`] is; its address, weight, zone and state may change under it.
 //! - Equal snapshots are equal values, and publishing one again wakes nobody.
 //! - Readers that fall behind see the latest snapshot, never a queue of old ones.
 //!
-//! | provider | module |
-//! |---|---|
-//! | a list that never changes | [`provider::fixed`] |
+//! ```text
+//! provider -> Publisher -> Reader --+
+//!    ^           (allow)            +--> merge (belief) --> Snapshots to use
+//!    +-- supervise    cache --------+                       Status of each source
+//! ```
+//!
+//! [`follow`] does all of that for a service; each part can be used alone.
+//!
+//! | provider | module | an empty answer |
+//! |---|---|---|
+//! | a list that never changes | [`provider::fixed`] | is what was written |
+//! | a file (feature `file`, a default) | `provider::file` | is what was written |
+//! | DNS (feature `dns`) | `provider::dns` | is doubted |
+//!
+//! ```
+//! use discovery::{Endpoint, Service, Supply, follow, provider::fixed::Fixed};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let list = Fixed::new([Endpoint::at(([10, 0, 0, 1], 9001).into())]);
+//! let (chat, work) = follow(Service::new("chat", vec![Supply::new("a list", list)]));
+//! let mut snapshots = chat.snapshots();
+//! tokio::select! {
+//!     () = work => unreachable!("it works for as long as somebody reads"),
+//!     known = snapshots.wait_for(Option::is_some) => {
+//!         assert_eq!(known.unwrap().as_ref().unwrap().len(), 1);
+//!     }
+//! }
+//! # }
+//! ```
 //!
 //! Not here: what a router does with a change. Longhaul turns the difference of two snapshots ([`diff`]) into the
 //! changes that feed its balance layer.

@@ -10,7 +10,7 @@
 //!   keeps its last set, which is no reason to fall back.
 //! - Beside fallbacks the ordinary sources' other endpoints stay listed, so that draining ones still drain.
 //! - The set is known only when it is decided: each ordinary source has answered, has failed, or has said nothing for
-//!   [`PATIENCE`]; and what it was last known to be stands in for one that did not answer.
+//!   a second; and what it was last known to be stands in for one that did not answer.
 //!
 //! Not here: running the sources ([`supervise`](crate::supervise)), remembering sets ([`cache`](crate::cache)).
 

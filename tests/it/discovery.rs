@@ -343,3 +343,51 @@ fn the_sessions_of_a_removed_endpoint_are_closed_at_the_pace_of_the_window() {
         );
     });
 }
+
+#[test]
+fn a_service_with_another_source_keeps_its_endpoints_until_that_one_has_answered() {
+    run_within(Duration::from_mins(2), async {
+        let [old, new] = [Backend::echo().await, Backend::echo().await];
+        let server = Knot::with_zone(&records(&[&new])).await;
+        server.freeze(true).await;
+        let router = Router::start(&Config::to(&[&old])).await;
+        let mut session = open(&router).await;
+        router.reload(&by_name(&server, "")).await;
+        eventually(SOON * 3, "the failure of the source", || async {
+            (source(&router).await["condition"] == "failing").then_some(())
+        })
+        .await;
+        assert_eq!(backend_of(&router).await, Some(old.address.to_string()));
+        server.freeze(false).await;
+        reaches(&router, &new).await;
+        endpoints_become(&router, "gone", 1.0).await;
+        session.echoes("still here").await;
+    });
+}
+
+#[test]
+fn a_drain_goes_on_through_a_reload_of_its_service() {
+    run(async {
+        let [old, new] = [Backend::echo().await, Backend::echo().await];
+        let drain = "drain: { mode: close, window: 3s, deadline: 20s }";
+        let config = |backend: &Backend, more: &str| Config::over(&[backend], &format!("{drain}{more}"), "");
+        let router = Router::start(&config(&old, "")).await;
+        let mut sessions = Vec::new();
+        for _ in 0..20 {
+            sessions.push(open(&router).await);
+        }
+        router.reload(&config(&new, "")).await;
+        let begun = tokio::time::Instant::now();
+        reaches(&router, &new).await;
+        router.reload(&config(&new, ", empty_hold: 1s")).await;
+        for mut session in sessions {
+            let close = within(SOON, "a Close", session.frame()).await;
+            assert_eq!(close_code(&close), Some(1001));
+        }
+        let took = begun.elapsed();
+        assert!(
+            took > Duration::from_millis(1500) && took < Duration::from_secs(6),
+            "{took:?}"
+        );
+    });
+}
