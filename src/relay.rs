@@ -24,6 +24,7 @@ pub mod inject;
 mod outcome;
 mod pings;
 pub mod pong;
+mod splice;
 #[cfg(test)]
 mod streams;
 
@@ -37,13 +38,15 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     task::unconstrained,
     time::{Instant, Sleep, sleep_until},
 };
 
-pub use self::outcome::{Initiator, Outcome, Reason};
 use self::{clock::Clock, flow::Flow, frames::Sender, inject::CloseCode};
+pub use self::{
+    outcome::{Initiator, Outcome, Reason},
+    splice::Stream,
+};
 use crate::{
     config::SessionLimits,
     session::{Order, Session},
@@ -78,8 +81,8 @@ pub fn run<C, B>(
     limits: &SessionLimits,
 ) -> impl Future<Output = Outcome> + use<C, B>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
+    C: Stream,
+    B: Stream,
 {
     let mut relay = Relay::new(ends, session, limits);
     async move {
@@ -113,8 +116,8 @@ struct Relay<C, B> {
 
 impl<C, B> Relay<C, B>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
+    C: Stream,
+    B: Stream,
 {
     fn new(ends: Ends<C, B>, session: Arc<Session>, limits: &SessionLimits) -> Self {
         Self {

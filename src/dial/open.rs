@@ -10,15 +10,12 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 
 use crate::{
     balance::Lease,
     listen::Permit,
-    relay::{self, Ends, Initiator, Outcome, Reason},
+    relay::{self, Ends, Initiator, Outcome, Reason, Stream},
     router::{Planned, Router, UnderWay},
     session::{NewSession, Registered},
     telemetry::{metrics::RouteMetrics, sessions},
@@ -53,7 +50,7 @@ impl Opening {
     /// since its request head.
     pub fn begin<C>(self, client: C, early: Vec<u8>, permit: Permit)
     where
-        C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        C: Stream + Send + 'static,
     {
         let route = &self.planned.route;
         let new = NewSession {

@@ -14,6 +14,7 @@
 
 mod ask;
 mod insert;
+mod large;
 mod queue;
 
 use std::{
@@ -21,14 +22,15 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncWrite, ReadBuf};
 
-use self::queue::Queue;
+use self::{large::Spliced, queue::Queue};
 use super::{
     frames::{FrameTracker, Sender},
     inject::CloseCode,
     outcome::Reason,
     pong::PongFilter,
+    splice::Stream,
 };
 
 /// One direction of a session.
@@ -38,6 +40,8 @@ pub(super) struct Flow {
     tracker: FrameTracker,
     /// Read, tracked, and not yet taken by the sink.
     queue: Option<Box<Queue>>,
+    /// The source sends payloads that are worth splicing.
+    large: bool,
     pong: Option<Box<PongFilter>>,
     inject: Option<Inject>,
     phase: Phase,
@@ -101,6 +105,7 @@ impl Flow {
         let mut flow = Self {
             tracker: FrameTracker::new(source),
             queue: None,
+            large: false,
             pong: None,
             inject: None,
             phase: Phase::Relay,
@@ -129,8 +134,8 @@ impl Flow {
         buffer: &mut [u8],
     ) -> Poll<Event>
     where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
+        R: Stream,
+        W: Stream,
     {
         for _ in 0..TURN {
             if self.queue.is_some() && ready!(self.poll_queue(cx, sink)).is_err() {
@@ -145,6 +150,13 @@ impl Flow {
             if self.source_over {
                 return self.poll_flush(cx, sink);
             }
+            if self.large {
+                match ready!(self.poll_splice(cx, source, sink)) {
+                    Spliced::Some => continue,
+                    Spliced::Met(event) => return Poll::Ready(event),
+                    Spliced::Nothing => {}
+                }
+            }
             let mut read = ReadBuf::new(buffer);
             match Pin::new(&mut *source).poll_read(cx, &mut read) {
                 Poll::Pending => return self.poll_flush(cx, sink),
@@ -154,9 +166,11 @@ impl Flow {
                 }
                 Poll::Ready(Ok(())) => {}
             }
+            let (inside, filled) = (self.is_inside_frame(), read.remaining() == 0);
             if let Some(event) = self.take(cx, read.filled(), sink) {
                 return Poll::Ready(event);
             }
+            self.notice_size(inside, filled);
         }
         Poll::Ready(Event::Turn)
     }
@@ -221,8 +235,9 @@ impl Flow {
 
     fn poll_queue<W>(&mut self, cx: &mut Context<'_>, sink: &mut W) -> Poll<Result<(), Failed>>
     where
-        W: AsyncWrite + Unpin,
+        W: Stream,
     {
+        ready!(self.poll_held(cx, sink))?;
         while let Some(queue) = self.queue.as_mut().filter(|queue| !queue.rest().is_empty()) {
             let Ok(n @ 1..) = ready!(Pin::new(&mut *sink).poll_write(cx, queue.rest())) else {
                 return Poll::Ready(Err(Failed));

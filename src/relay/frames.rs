@@ -15,8 +15,8 @@
 
 mod header;
 
-pub(super) use header::MAX_CONTROL;
-use header::{Ends, MAX_HEADER, Start};
+use header::{Ends, Start};
+pub(super) use header::{MAX_CONTROL, MAX_HEADER};
 
 /// Who sends the frames of a direction, and so whether they must be masked (RFC 6455, 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,12 +136,22 @@ impl FrameTracker {
             Place::Payload(_) | Place::Closed | Place::Opaque(_) => Ok(0),
         };
         match (header, self.place) {
-            (Ok(header), Place::Payload(ends)) => header + self.skip(&bytes[header..], ends),
+            (Ok(header), Place::Payload(ends)) => {
+                header + self.skip((bytes.len() - header) as u64, ends) as usize
+            }
             (Ok(_), _) => bytes.len(),
             (Err(violation), _) => {
                 self.place = Place::Opaque(violation);
                 bytes.len()
             }
+        }
+    }
+
+    /// Consumes so many bytes of the current payload without seeing them: at most [`Self::remaining_payload`].
+    pub fn skip_payload(&mut self, n: u64) {
+        debug_assert!(n <= self.remaining, "{n} of {}", self.remaining);
+        if let Place::Payload(ends) = self.place {
+            self.skip(n, ends);
         }
     }
 
@@ -239,13 +249,13 @@ impl FrameTracker {
         Ok(())
     }
 
-    fn skip(&mut self, bytes: &[u8], ends: Ends) -> usize {
-        let there = bytes.len() as u64;
+    /// Passes as many of `there` bytes as belong to the payload; returns how many that was.
+    fn skip(&mut self, there: u64, ends: Ends) -> u64 {
         if there < self.remaining {
             self.remaining -= there;
-            return bytes.len();
+            return there;
         }
-        let rest = self.remaining as usize;
+        let rest = self.remaining;
         self.remaining = 0;
         self.messages += u64::from(ends == Ends::Message);
         self.place = if ends == Ends::Close {

@@ -4,20 +4,22 @@
 //!
 //! - Exists only while there is something in it, and is no larger than one buffer of the worker and two frames of ours:
 //!   whoever owns one reads nothing more.
+//! - The pipe of a large payload that the sink took only in part goes before the bytes.
 //! - Counts what the sink has taken and not what is meant for it, so that the figures of a session that is cut are those
 //!   of its client. Walking these bytes a second time costs only those who lag behind.
 //!
 //! Not here: when to write ([`Flow`](super::Flow)).
 
-use crate::relay::frames::FrameTracker;
+use crate::relay::{frames::FrameTracker, splice::Pipe};
 
 /// Bytes that wait for their sink.
 #[derive(Debug)]
 pub(super) struct Queue {
+    pipe: Option<Pipe>,
     bytes: Vec<u8>,
     /// How much of `bytes` the sink has taken.
     taken: usize,
-    /// Has walked what the sink has taken.
+    /// Has walked what the sink has taken, and what is in the pipe.
     sink: FrameTracker,
     /// Not only frames of our own.
     relayed: bool,
@@ -27,6 +29,7 @@ impl Queue {
     /// An empty one for a sink that has taken everything that `tracker` has walked.
     pub(super) fn behind(tracker: &FrameTracker) -> Box<Self> {
         Box::new(Self {
+            pipe: None,
             bytes: Vec::new(),
             taken: 0,
             sink: tracker.clone(),
@@ -38,6 +41,16 @@ impl Queue {
     pub(super) fn relay(&mut self, bytes: &[u8]) {
         self.relayed |= !bytes.is_empty();
         self.push(bytes);
+    }
+
+    /// Adds what came from the source by a pipe; there is nothing else yet.
+    pub(super) fn hold(&mut self, pipe: Pipe) {
+        self.pipe = Some(pipe);
+    }
+
+    /// The pipe, to be emptied before anything else is written.
+    pub(super) fn release(&mut self) -> Option<Pipe> {
+        self.pipe.take()
     }
 
     /// Adds a frame of our own.

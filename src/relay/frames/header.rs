@@ -106,7 +106,7 @@ impl Start {
 }
 
 /// Two bytes, 8 of length, 4 of mask.
-pub(super) const MAX_HEADER: usize = 14;
+pub(in crate::relay) const MAX_HEADER: usize = 14;
 /// The longest payload of a control frame.
 pub(in crate::relay) const MAX_CONTROL: u8 = 125;
 const MAX_PAYLOAD: u64 = i64::MAX as u64;

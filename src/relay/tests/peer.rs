@@ -16,7 +16,7 @@ use std::{
 use ::bytes::{Bytes, BytesMut};
 use discovery::Endpoint;
 use tokio::{
-    io::ReadBuf,
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     task::{JoinHandle, coop, yield_now},
     time::timeout,
 };
@@ -242,6 +242,8 @@ impl AsyncWrite for Stream {
         })
     }
 }
+
+impl crate::relay::Stream for Stream {}
 
 // === impl Running ===
 
