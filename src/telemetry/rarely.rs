@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Lets one of many equal events be told every [`QUIET`], and counts the others.
+/// Lets one of many equal events be told every ten seconds, and counts the others.
 #[derive(Debug, Default)]
 pub struct Rarely(Mutex<Told>);
 
