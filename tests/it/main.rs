@@ -5,7 +5,7 @@
 //! and the whole test is bounded by [`support::run`].
 //!
 //! Where to look: `handshake`, `refusals` (before the 101), `headers`, `smuggling` (what reaches a backend), `routing`, `balance`,
-//! `discovery` (endpoints from files and name servers), `relay`, `closing`, `pings`, `limits`, `sockets` (one session's life), `drain`, `reload` (the process's life), `hostile`, `flood`, `isolation`, `scale` (misuse, defects and numbers),
+//! `discovery` (endpoints from files and name servers), `relay`, `closing`, `pings`, `limits`, `sockets` (one session's life), `drain`, `reload`, `removals` (the process's life), `hostile`, `flood`, `isolation`, `scale` (misuse, defects and numbers),
 //! `observe`, `secrets` (what operators see), `conformance`, `real_clients`, `browser` (peers that others wrote), `direct` (that the tools of
 //! these tests work, without a router).
 
@@ -35,6 +35,7 @@ mod real_clients;
 mod refusals;
 mod relay;
 mod reload;
+mod removals;
 mod routing;
 mod scale;
 mod secrets;

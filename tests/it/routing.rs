@@ -264,3 +264,31 @@ fn a_target_in_another_form_is_refused_or_means_its_path() {
         }
     });
 }
+
+#[test]
+fn routes_that_are_called_alike_lead_to_their_own_services() {
+    run(async {
+        let backends = [Backend::echo().await, Backend::echo().await];
+        let config = Config::default()
+            .service("a", &[backends[0].address], "")
+            .service("b", &[backends[1].address], "")
+            .route(r#"path: "/", query: { a: "1", b: "2" }"#, "a", "")
+            .route(r#"path: "/", query: { a: "1 query b=2" }"#, "b", "");
+        let router = Router::start(&config).await;
+        for (target, backend) in [
+            ("/?a=1&b=2", &backends[0]),
+            ("/?a=1%20query%20b%3D2", &backends[1]),
+        ] {
+            let (_client, head) = Conn::upgrade(router.address(), &Request::upgrade(target)).await;
+            assert_eq!(head.status(), 101, "{target}: {head:?}");
+            assert_eq!(
+                head.value("x-backend"),
+                Some(&*backend.address.to_string()),
+                "{target}"
+            );
+        }
+        let opened = |line: &serde_json::Value| line["message"] == "session opened";
+        let lines = router.log.wait("two opened lines", 2, opened).await;
+        assert_eq!(lines[0]["route"], lines[1]["route"], "the names differ");
+    });
+}
