@@ -200,6 +200,22 @@ async fn what_came_early_goes_first() {
     assert_eq!(carried.messages_to_client, 1);
 }
 
+/// A stream of random bytes happened to hold something like a Close; once its backend had ended too, the rest of the
+/// stream was thrown away.
+#[tokio::test(start_paused = true)]
+async fn what_follows_something_like_a_close_arrives_though_the_backend_has_ended() {
+    let session = Running::start(&limits());
+    let mut sent = close(Client, 4000, "");
+    sent.extend_from_slice(b"and more");
+    session.client.send(&sent);
+    settle().await;
+    session.backend.end();
+    settle().await;
+    session.client.send(b", and the rest");
+    settle().await;
+    assert_eq!(session.backend.got(), [&sent[..], b", and the rest"].concat());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_buffers_is_flushed_once_the_source_rests() {
     let session = Running::start(&limits());
