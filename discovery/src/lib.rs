@@ -25,6 +25,7 @@
 //! | a list that never changes | [`provider::fixed`] | is what was written |
 //! | a file (feature `file`, a default) | `provider::file` | is what was written |
 //! | DNS (feature `dns`) | `provider::dns` | is doubted |
+//! | Consul (feature `consul`) | `provider::consul` | is doubted |
 //!
 //! ```
 //! use discovery::{Endpoint, Service, Supply, follow, provider::fixed::Fixed};

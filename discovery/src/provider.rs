@@ -14,6 +14,8 @@
 //!
 //! Not here: what follows a failure. [`supervise`](crate::supervise) runs a provider again as [`Error`] allows.
 
+#[cfg(feature = "consul")]
+pub mod consul;
 #[cfg(feature = "dns")]
 pub mod dns;
 #[cfg(feature = "file")]
