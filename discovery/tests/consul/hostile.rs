@@ -1,0 +1,1 @@
+//! What no real server can be made to do.
