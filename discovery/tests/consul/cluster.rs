@@ -89,7 +89,11 @@ async fn without_a_quorum_the_last_set_stays_and_a_new_watch_takes_an_old_answer
     servers[1].kill().await;
     servers[2].kill().await;
     let error = watch.until_condition(Condition::Failing).await;
-    assert!(error.contains("500"), "{error}");
+    // Without a leader a server says so at once, or after a while, or not in time.
+    assert!(
+        error.contains("500") || error.contains("did not answer"),
+        "{error}"
+    );
     assert_eq!(watch.reader.answer().as_ref().map(crate::ports), Some(vec![9001]));
 
     let mut late = Watch::on(settings, "chat");

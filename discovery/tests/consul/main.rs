@@ -38,7 +38,8 @@ impl Watch {
 
     pub(crate) fn of(agent: std::sync::Arc<Agent>, wanted: Wanted) -> Self {
         let (publisher, reader) = Publisher::named(&*wanted.service);
-        let running = tokio::spawn(supervise(Box::new(Consul::new(agent, wanted)), publisher));
+        let provider = Box::new(Consul::new(agent, wanted));
+        let running = tokio::spawn(async move { supervise(provider, &publisher).await });
         Self { reader, running }
     }
 

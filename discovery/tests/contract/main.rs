@@ -9,6 +9,8 @@
 
 mod suite;
 
+#[cfg(feature = "consul")]
+mod consul;
 #[cfg(feature = "dns")]
 mod dns;
 #[cfg(feature = "file")]
