@@ -10,6 +10,7 @@
 //! This runs on the control thread. Not here: what happens on the workers ([`crate::worker`]), signals and the config
 //! file ([`crate::process`]).
 
+mod announce;
 mod drains;
 mod feed;
 mod listeners;
@@ -27,7 +28,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use self::{drains::Drains, feed::Feeds, listeners::Listeners, operator::Operator, task::Task};
+use self::{
+    announce::Announcement, drains::Drains, feed::Feeds, listeners::Listeners, operator::Operator, task::Task,
+};
 use crate::{
     admin::{self, Readiness, Sources, TokenFile},
     config::{Config, DrainMode},
@@ -49,6 +52,7 @@ pub struct App {
     listeners: Listeners,
     feeds: Feeds,
     drains: Drains,
+    announcement: Announcement,
     /// Drains of removed routes, by name.
     leaving: HashMap<Arc<str>, Task>,
     readiness: Readiness,
@@ -111,6 +115,7 @@ impl App {
             token: TokenFile::new(config.admin.as_ref().and_then(|admin| admin.token_file.clone())),
             feeds: Feeds::new(&router, &readiness, &drains),
             drains,
+            announcement: Announcement::default(),
             leaving: HashMap::new(),
             listeners: Listeners::default(),
             admin: None,
@@ -122,7 +127,7 @@ impl App {
         app.open_admin(options.pages).await?;
         app.feeds.follow(&app.config);
         app.listeners.replace(bound, &app.config, &mut app.workers);
-        app.tell_own_addresses();
+        app.tell_addresses();
         tracing::info!(workers = count, connections = admission.limit(), "started");
         drop(opening);
         Ok(app)
@@ -162,20 +167,22 @@ impl App {
         let before = self.router.follow(&config);
         self.feeds.follow(&config);
         self.listeners.replace(bound, &config, &mut self.workers);
-        self.tell_own_addresses();
         self.workers.admission().reconfigure(config.limits.connections);
         self.token
             .set(config.admin.as_ref().and_then(|admin| admin.token_file.clone()));
         self.config = config;
+        self.tell_addresses();
         self.drain_removed_routes(&before);
         Ok(())
     }
 
-    /// A registry must not lead sessions back to this process.
-    fn tell_own_addresses(&self) {
-        let mut own = self.listeners.addresses();
-        own.extend(self.admin_address());
+    /// A registry must not lead sessions back to this process, but may lead clients to it.
+    fn tell_addresses(&mut self) {
+        let (listeners, admin) = (self.listeners.addresses(), self.admin_address());
+        let own = listeners.iter().copied().chain(admin).collect();
         self.feeds.shared().own.set(own);
+        self.announcement
+            .follow(&self.config, &listeners, admin, self.feeds.shared());
     }
 
     fn warn_of_what_stays(&self, config: &Config) {
@@ -213,6 +220,7 @@ impl App {
         let settings = self.config.shutdown;
         self.readiness.drain();
         tracing::info!(sessions = self.router.sessions.len(), "shutting down");
+        self.announcement.drain();
         sleep(settings.delay).await;
         self.router.drain();
         self.listeners.close();
@@ -225,6 +233,7 @@ impl App {
         // What does not end when it is cut at the deadline is not waited for.
         let _ = timeout(settings.deadline + SETTLE, self.empty(terms)).await;
         tracing::info!(sessions = self.router.sessions.len(), "stopped");
+        self.announcement.end().await;
     }
 
     async fn empty(&self, terms: Terms) {

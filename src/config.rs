@@ -18,6 +18,7 @@
 //! Not here: the files that a config names are read by whoever needs them.
 
 mod check;
+mod consul;
 mod group;
 mod leaf;
 mod problem;
@@ -33,10 +34,14 @@ use std::{
     collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration,
 };
 
-use discovery::{Endpoint, provider::dns};
+use discovery::{
+    Endpoint,
+    provider::{consul::Wanted, dns},
+};
 use ipnet::IpNet;
 
 pub use self::{
+    consul::{ConsulProvider, Register},
     problem::{Problem, Problems},
     read::{endpoints, load, parse},
     schema::schema,
@@ -112,8 +117,10 @@ pub struct Admin {
 }
 
 /// What the sources of one kind have in common.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Providers {
+    /// `consul:` the cluster that all `consul` sources ask.
+    pub consul: ConsulProvider,
     /// `dns:` of all `dns` sources.
     pub dns: DnsProvider,
 }
@@ -178,6 +185,9 @@ pub enum Discovery {
     /// `dns:` the addresses of `name` at `port`, or what the SRV records of `srv` lead to, as `server` (absent: the
     /// system's servers) says.
     Dns(dns::Settings),
+    /// `consul:` the instances of `service` that have all `tags` and meet `filter`; `address: service` is dialled, or
+    /// `node`, `lan`, `lan_ipv4`, `lan_ipv6`, `wan`, `wan_ipv4`, `wan_ipv6`.
+    Consul(Wanted),
 }
 
 /// How an endpoint is picked for a new session.

@@ -119,7 +119,7 @@ impl Feeds {
             drains: self.drains.clone(),
             token,
         };
-        let sources = supplies(&recipe.sources, &recipe.providers, &self.shared.own);
+        let sources = supplies(&recipe.sources, &recipe.providers, &self.shared);
         let followed = discovery::Service {
             name: Arc::clone(&settings.name),
             sources,

@@ -6,13 +6,14 @@
 //!
 //! Not here: what becomes of the endpoints ([`super::feed`]).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use discovery::{
     Provider, Supply,
     allow::{Own, Rules},
     cache::Cache,
     provider::{
+        consul::{AddressOf, Agent, Consul, Settings, Wanted},
         dns::{self, Dns, Question},
         file::File,
         fixed::Fixed,
@@ -28,10 +29,23 @@ pub(super) struct Shared {
     pub(super) own: Own,
     /// What was last known.
     pub(super) cache: Cache,
+    /// The agents of the Consul cluster, and their connections.
+    consul: Arc<Mutex<Option<Arc<Agent>>>>,
+}
+
+impl Shared {
+    /// The agents that these settings name: those in use, if they are the same.
+    pub(super) fn consul(&self, settings: &Settings) -> Arc<Agent> {
+        let mut agent = self.consul.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*agent {
+            Some(agent) if agent.settings() == settings => Arc::clone(agent),
+            _ => Arc::clone(agent.insert(Agent::new(settings.clone()))),
+        }
+    }
 }
 
 /// One of each source, in the order of the configuration.
-pub(super) fn supplies(sources: &[config::Source], providers: &Providers, own: &Own) -> Vec<Supply> {
+pub(super) fn supplies(sources: &[config::Source], providers: &Providers, shared: &Shared) -> Vec<Supply> {
     let supply = |source: &config::Source| {
         let (provider, rules): (Box<dyn Provider>, _) = match &source.discovery {
             Discovery::Static(endpoints) => (Box::new(Fixed::new(endpoints.clone())), None),
@@ -39,14 +53,20 @@ pub(super) fn supplies(sources: &[config::Source], providers: &Providers, own: &
                 let form = |content: &[u8], path: &_| Ok(config::endpoints(content, path)?);
                 (Box::new(File::new(path, Arc::new(form))), None)
             }
+            Discovery::Consul(wanted) => {
+                let allow = providers.consul.allow.clone();
+                let rules = Rules::new("providers.consul.allow", allow, shared.own.clone());
+                let agent = shared.consul(&providers.consul.agent);
+                (Box::new(Consul::new(agent, wanted.clone())), Some(rules))
+            }
             Discovery::Dns(settings) => {
                 let allow = providers.dns.allow.clone();
-                let rules = Rules::new("providers.dns.allow", allow, own.clone());
+                let rules = Rules::new("providers.dns.allow", allow, shared.own.clone());
                 (Box::new(Dns::new(settings.clone())), Some(rules))
             }
         };
         Supply {
-            name: name(&source.discovery).into(),
+            name: name(&source.discovery, providers).into(),
             provider,
             rules,
             fallback: source.fallback,
@@ -56,12 +76,33 @@ pub(super) fn supplies(sources: &[config::Source], providers: &Providers, own: &
     sources.iter().map(supply).collect()
 }
 
-fn name(source: &Discovery) -> String {
+fn name(source: &Discovery, providers: &Providers) -> String {
     match source {
         Discovery::Static(_) => "static".to_owned(),
         Discovery::File(path) => format!("file {}", path.display()),
+        Discovery::Consul(wanted) => name_of_consul(wanted, &providers.consul.agent),
         Discovery::Dns(settings) => name_of_dns(settings),
     }
+}
+
+fn name_of_consul(wanted: &Wanted, settings: &Settings) -> String {
+    let mut name = format!("consul {}", wanted.service);
+    for tag in &wanted.tags {
+        name.push_str(&format!(" [{tag}]"));
+    }
+    if let Some(filter) = &wanted.filter {
+        name.push_str(&format!(" where {filter}"));
+    }
+    if wanted.address != AddressOf::Service {
+        name.push_str(&format!(" by {:?}", wanted.address).to_lowercase());
+    }
+    let scope = &settings.scope;
+    let places = [&scope.datacenter, &scope.namespace, &scope.partition];
+    for place in places.into_iter().flatten() {
+        name.push_str(&format!(" in {place}"));
+    }
+    let agents: Vec<String> = settings.addresses.iter().map(ToString::to_string).collect();
+    format!("{name} at {}", agents.join(", "))
 }
 
 fn name_of_dns(settings: &dns::Settings) -> String {

@@ -44,12 +44,9 @@ fn config(file: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let admin = Object::new("`{ address: 127.0.0.1:9901 }`", admin);
     let admin = file.optional("admin", "Where operators connect; absent: nowhere.", &admin);
     let common = "What the sources of all services have in common, by kind.";
-    let common = file.section(
-        "providers",
-        common,
-        "`{ dns: { allow: [127.0.0.0/8] } }`",
-        providers::providers,
-    );
+    let read = |section: &mut Section<'_>| providers::providers(section, folder);
+    let common = file.section("providers", common, "`{ dns: { allow: [127.0.0.0/8] } }`", read);
+    providers::refuse_without_check(file, &common);
     let cache = providers::cache(file, folder);
     let services = services(file, folder);
     let names: Vec<&str> = services.iter().map(|(name, _)| &*name.value).collect();

@@ -6,6 +6,7 @@ use proptest::{prop_assert, prop_assume, proptest};
 use super::*;
 
 mod broken;
+mod consul;
 
 /// Every key that there is, each with a value that is not its default.
 pub(super) const EVERYTHING: &str = include_str!("tests/everything.yaml");

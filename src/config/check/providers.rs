@@ -1,5 +1,7 @@
 //! What the sources of one kind have in common, and the folder of last known endpoints.
 
+pub(super) mod consul;
+
 use std::{path::Path, time::Duration};
 
 use ipnet::IpNet;
@@ -12,11 +14,25 @@ use crate::config::{
     section::Section,
 };
 
-pub(super) fn providers(providers: &mut Section<'_>) -> Option<Providers> {
-    providers.not_yet(&["consul", "kubernetes"]);
+pub(super) fn providers(providers: &mut Section<'_>, folder: &Path) -> Option<Providers> {
+    providers.not_yet(&["kubernetes"]);
+    let consul = "The cluster that all consul sources ask.";
+    let read = |section: &mut Section<'_>| consul::consul(section, folder);
+    let consul = providers.section("consul", consul, "`{ address: http://127.0.0.1:8500 }`", read);
     let dns = "What all dns sources have in common.";
     let dns = providers.section("dns", dns, "`{ allow: [127.0.0.0/8] }`", self::dns);
-    Some(Providers { dns })
+    Some(Providers { consul, dns })
+}
+
+/// Without a check it would be announced while it is not ready.
+pub(super) fn refuse_without_check(file: &Section<'_>, providers: &Providers) {
+    let register = providers.consul.register.as_ref();
+    if register.is_some_and(|register| register.check.is_none()) && !file.has("admin") {
+        file.refuse(
+            "providers",
+            "`consul.register` has nothing to check; write an `admin` address, or a `check`",
+        );
+    }
 }
 
 fn dns(dns: &mut Section<'_>) -> Option<DnsProvider> {

@@ -1,5 +1,6 @@
 //! A service's sources: each of one kind, with the keys of that kind.
 
+mod consul;
 mod dns;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::Path};
@@ -39,13 +40,15 @@ pub(super) fn refuse_only_fallbacks(service: &Section<'_>, sources: &[Located<So
 }
 
 fn source(source: &mut Section<'_>, folder: &Path) -> Option<Source> {
-    source.not_yet(&["consul", "kubernetes"]);
+    source.not_yet(&["kubernetes"]);
     let list = EndpointList;
     let listed = source.optional("static", "A list in this file.", &list);
     let file = "The name of a file with a list as under static; relative to this file.";
     let file = source.optional("file", file, &file_in(folder));
     let dns = Object::new("`{ name: chat.internal, port: 9001 }`", dns::dns);
     let dns = source.optional("dns", "The addresses of a name.", &dns);
+    let consul = Object::new("`{ service: chat }`", consul::consul);
+    let consul = source.optional("consul", "The instances of a service in Consul.", &consul);
     let fallback = "Whether it is used only while the other sources have no active endpoint.";
     let fallback = source.or("fallback", fallback, &leaf::flag(), FALLBACK);
     let kinds: Vec<_> = KINDS.iter().filter(|kind| source.has(kind)).collect();
@@ -64,6 +67,7 @@ fn source(source: &mut Section<'_>, folder: &Path) -> Option<Source> {
         listed.map(Discovery::Static),
         file.map(Discovery::File),
         dns.map(Discovery::Dns),
+        consul.map(Discovery::Consul),
     ];
     let discovery = kinds.into_iter().flatten().next()?;
     Some(Source { discovery, fallback })
