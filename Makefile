@@ -21,6 +21,7 @@ install: ## Install what the tests need and is not there yet.
 fmt: ## Is everything formatted?
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
+	cargo fmt --manifest-path tests/servers/consulrs/Cargo.toml --check
 
 .PHONY: length
 length: ## Is no source file too long?

@@ -5,6 +5,7 @@
 mod access;
 mod cluster;
 mod hostile;
+mod interop;
 mod latency;
 mod many;
 mod registration;
