@@ -190,17 +190,28 @@ impl FromStr for Address {
                 .and_then(|port| port.parse().ok())
                 .ok_or(AddressError("has no port of a machine; write one such as `8500`"))?,
         };
-        if authority.host().is_empty() || port == 0 {
-            return Err(AddressError(
-                "is no address; write one such as `http://127.0.0.1:8500`",
-            ));
-        }
+        let host = host(authority.host()).filter(|_| port != 0).ok_or(AddressError(
+            "is no address; write one such as `http://127.0.0.1:8500`",
+        ))?;
         Ok(Self::Tcp {
             tls,
-            host: authority.host().trim_matches(['[', ']']).into(),
+            host,
             port,
             prefix: prefix.into(),
         })
+    }
+}
+
+/// A name, or an address of which IPv6 alone stands in brackets, there and here without them.
+fn host(written: &str) -> Option<Box<str>> {
+    match written.strip_prefix('[') {
+        Some(rest) => {
+            let inner = rest.strip_suffix(']')?;
+            inner.parse::<std::net::Ipv6Addr>().ok()?;
+            Some(inner.into())
+        }
+        None if written.is_empty() || written.contains([':', ']']) => None,
+        None => Some(written.into()),
     }
 }
 
@@ -260,6 +271,8 @@ mod tests {
         for (text, says) in [
             ("", "no address"),
             ("http://", "no address"),
+            ("[]", "no address"),
+            ("http://[a]:1", "no address"),
             ("http://a:b", "no port"),
             ("http://a:99999", "no port"),
             ("http://a:0", "no address"),
