@@ -139,6 +139,8 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, Fault> {
     }
     let options = granit_parser::options! {
         disallow_directives: true,
+        // Another crate in the tree may turn the parser's comments on.
+        emit_comments: false,
         flow_nesting_limit: MAX_DEPTH,
         block_nesting_limit: MAX_DEPTH,
     };
