@@ -26,6 +26,7 @@
 //! | a file (feature `file`, a default) | `provider::file` | is what was written |
 //! | DNS (feature `dns`) | `provider::dns` | is doubted |
 //! | Consul (feature `consul`) | `provider::consul` | is doubted |
+//! | Kubernetes (feature `kubernetes`) | `provider::kubernetes` | is believed if there is an EndpointSlice |
 //!
 //! ```
 //! use discovery::{Endpoint, Service, Supply, follow, provider::fixed::Fixed};

@@ -21,6 +21,8 @@ pub mod dns;
 #[cfg(feature = "file")]
 pub mod file;
 pub mod fixed;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 
 use std::{convert::Infallible, fmt, pin::Pin};
 

@@ -16,3 +16,5 @@ mod dns;
 #[cfg(feature = "file")]
 mod file;
 mod fixed;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;

@@ -1,0 +1,160 @@
+//! Follows the slices of one namespace: list once, then watch, for ever.
+//!
+//! In: where the cluster is reached. Out: lists, events and failures, to a [`Namespace`].
+//!
+//! - A watch that has ended is taken up from the version it came to; only when that is too old, or when an event may
+//!   have been lost, everything is listed again. What was known before stays until the new list is complete.
+//! - A failure is followed by a wait: 0.2 s to 3 s, after a refusal 1 s to 60 s. When the server no longer knows who
+//!   asks, the credentials are read again.
+//! - It never ends, and a panic in it is a failure like any other.
+
+use std::{panic::AssertUnwindSafe, sync::Weak, time::Duration};
+
+use futures_util::FutureExt;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{
+    access::Access,
+    api::{Api, Error, Event},
+    namespace::Namespace,
+};
+use crate::{backoff::Backoff, provider};
+
+/// What following a namespace needs.
+#[derive(Debug)]
+pub(super) struct Follow {
+    pub(super) access: Access,
+    /// `None`: the one that the access names.
+    pub(super) namespace: Option<Box<str>>,
+    /// How long one watch lasts.
+    pub(super) span: Duration,
+}
+
+/// How far it has come.
+#[derive(Debug, Default)]
+struct Progress {
+    api: Option<Api>,
+    /// `None`: everything has to be listed.
+    version: Option<String>,
+}
+
+impl Follow {
+    /// Until nobody reads `namespace` any more.
+    pub(super) async fn run(self, namespace: Weak<Namespace>) {
+        let mut soon = Backoff::try_new(SOON, SOON_AT_MOST).expect("both are constants");
+        let mut later = Backoff::try_new(LATER, LATER_AT_MOST).expect("both are constants");
+        let mut progress = Progress::default();
+        loop {
+            let started = Instant::now();
+            let step = AssertUnwindSafe(self.step(&mut progress, &namespace))
+                .catch_unwind()
+                .await;
+            let Some(namespace) = namespace.upgrade() else {
+                return;
+            };
+            let error = match step {
+                Ok(Ok(())) => {
+                    soon.reset();
+                    later.reset();
+                    drop(namespace);
+                    // Something on the way that ends each watch at once must not be asked in a tight loop.
+                    sleep_until(started + SOON).await;
+                    continue;
+                }
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    progress = Progress::default();
+                    provider::Error::Transient("following a namespace panicked".into())
+                }
+            };
+            let wait = match &error {
+                provider::Error::Transient(_) => soon.after_failure(),
+                provider::Error::Rejected(_) => later.after_failure(),
+            };
+            namespace.fail(error);
+            drop(namespace);
+            sleep(wait).await;
+        }
+    }
+
+    /// A list if one is due, then one watch until it ends.
+    async fn step(
+        &self,
+        progress: &mut Progress,
+        namespace: &Weak<Namespace>,
+    ) -> Result<(), provider::Error> {
+        if progress.api.is_none() {
+            let client = self.access.connect().await?;
+            progress.api = Some(Api::new(client, self.namespace.as_deref()));
+        }
+        let Progress {
+            api: Some(api),
+            version,
+        } = progress
+        else {
+            return Ok(());
+        };
+        match self.list_and_watch(api, version, namespace).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_gone() => {
+                tracing::debug!(%error, "listing again");
+                *version = None;
+                Ok(())
+            }
+            Err(error) => {
+                if error.is_garbage() {
+                    *version = None;
+                }
+                if error.is_unauthorized() {
+                    progress.api = None;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn list_and_watch(
+        &self,
+        api: &Api,
+        version: &mut Option<String>,
+        namespace: &Weak<Namespace>,
+    ) -> Result<(), Error> {
+        let version = match version {
+            Some(version) => version,
+            None => {
+                let listed = api.list().await?;
+                let Some(namespace) = namespace.upgrade() else {
+                    return Ok(());
+                };
+                namespace.listed(listed.slices);
+                version.insert(listed.version)
+            }
+        };
+        let mut watch = api.watch(version, self.span).await?;
+        // Before it accepts a watch the server has looked at the version, so nothing was missed up to now.
+        if let Some(namespace) = namespace.upgrade() {
+            namespace.alive();
+        }
+        while let Some((event, reached)) = watch.next().await? {
+            let Some(namespace) = namespace.upgrade() else {
+                return Ok(());
+            };
+            match event {
+                Event::Put(slice) => namespace.put(*slice),
+                Event::Deleted(slice) => namespace.deleted(&slice.name),
+                Event::Bookmark => namespace.alive(),
+            }
+            *version = reached;
+        }
+        Ok(())
+    }
+}
+
+/// An API server that restarts is away for some seconds.
+const SOON: Duration = Duration::from_millis(200);
+/// What a change may be late by, at the worst, after an outage.
+const SOON_AT_MOST: Duration = Duration::from_secs(3);
+/// A token that is being rotated is there after a second.
+const LATER: Duration = Duration::from_secs(1);
+/// An operator who has given a permission looks for the effect within a minute.
+const LATER_AT_MOST: Duration = Duration::from_secs(60);

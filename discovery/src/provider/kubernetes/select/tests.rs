@@ -1,0 +1,317 @@
+use std::{collections::BTreeSet, net::IpAddr};
+
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+
+fn entry(pod: &str, ip: impl Into<IpAddr>) -> Entry {
+    Entry {
+        pod: (!pod.is_empty()).then(|| Identity::from(format!("pod:{pod}").as_str())),
+        ip: ip.into(),
+        state: State::Active,
+        zone: None,
+        hint: None,
+    }
+}
+
+fn named(name: &str, number: u16) -> Port {
+    Port {
+        name: name.into(),
+        number: NonZeroU16::new(number),
+    }
+}
+
+fn slice(name: &str, revision: u64, ports: &[Port], entries: &[Entry]) -> Slice {
+    Slice {
+        name: name.into(),
+        service: Some("chat".into()),
+        revision,
+        ports: ports.into(),
+        entries: entries.into(),
+        unusable: 0,
+    }
+}
+
+fn group(slices: impl IntoIterator<Item = Slice>) -> Group {
+    let named = |slice: Slice| (Arc::clone(&slice.name), Arc::new(slice));
+    Arc::new(slices.into_iter().map(named).collect())
+}
+
+fn endpoints(selected: &Selected) -> Vec<(String, String, State)> {
+    let Answer::Endpoints(endpoints) = &selected.answer else {
+        panic!("{selected:?}");
+    };
+    let shown = |e: &Endpoint| (e.identity.to_string(), e.address.to_string(), e.state);
+    endpoints.iter().map(shown).collect()
+}
+
+fn ws() -> PortChoice {
+    PortChoice::Named("ws".into())
+}
+
+fn number_of(ports: &[Port], wanted: &PortChoice) -> Option<u16> {
+    let selected = select(
+        &group([slice("a", 1, ports, &[entry("", [10, 0, 0, 1])])]),
+        wanted,
+    );
+    match selected.answer {
+        Answer::Endpoints(endpoints) => {
+            assert_eq!(selected.complaint, None);
+            Some(endpoints[0].address.port())
+        }
+        Answer::Nothing => {
+            assert!(selected.complaint.is_some(), "who gets nothing is told why");
+            None
+        }
+    }
+}
+
+#[test]
+fn a_port_is_found_by_name_by_number_or_as_the_only_one() {
+    let (ws, http, all) = (named("ws", 9001), named("http", 80), named("", 0));
+    let number = |number| PortChoice::Number(NonZeroU16::new(number).unwrap());
+    let name = |name: &str| PortChoice::Named(name.into());
+    assert_eq!(number_of(&[http.clone(), ws.clone()], &name("ws")), Some(9001));
+    assert_eq!(number_of(&[named("", 80)], &name("")), Some(80));
+    assert_eq!(number_of(std::slice::from_ref(&http), &name("ws")), None);
+    assert_eq!(number_of(&[], &name("ws")), None);
+    assert_eq!(
+        number_of(&[named("ws", 0)], &name("ws")),
+        None,
+        "a name without a number"
+    );
+    assert_eq!(number_of(&[http.clone(), ws.clone()], &number(9001)), Some(9001));
+    assert_eq!(number_of(std::slice::from_ref(&http), &number(9001)), None);
+    assert_eq!(
+        number_of(&[], &number(9001)),
+        Some(9001),
+        "a headless service without ports"
+    );
+    assert_eq!(number_of(std::slice::from_ref(&all), &number(9001)), Some(9001));
+    assert_eq!(
+        number_of(std::slice::from_ref(&http), &PortChoice::Only),
+        Some(80)
+    );
+    assert_eq!(number_of(&[http, ws], &PortChoice::Only), None);
+    assert_eq!(number_of(&[], &PortChoice::Only), None);
+    assert_eq!(number_of(&[all], &PortChoice::Only), None);
+}
+
+#[test]
+fn a_complaint_says_what_to_write_instead() {
+    let slices = group([slice(
+        "a",
+        1,
+        &[named("http", 80), named("", 9001)],
+        &[entry("a", [10, 0, 0, 1])],
+    )]);
+    let complaint = |port| select(&slices, &port).complaint.unwrap();
+    assert_eq!(
+        complaint(ws()),
+        "the service has no port `ws`; write one of `http`, `9001`"
+    );
+    assert!(complaint(PortChoice::Only).contains("write one of `http`, `9001` as `port`"));
+    assert!(
+        complaint(PortChoice::Number(NonZeroU16::MIN)).contains("no port 1; write one of `http`, `9001`")
+    );
+}
+
+#[test]
+fn the_number_of_a_named_port_may_differ_from_slice_to_slice() {
+    let slices = group([
+        slice("a", 1, &[named("ws", 9001)], &[entry("a", [10, 0, 0, 1])]),
+        slice("b", 2, &[named("ws", 9002)], &[entry("b", [10, 0, 0, 2])]),
+    ]);
+    let found = endpoints(&select(&slices, &ws()));
+    assert_eq!(found[0].1, "10.0.0.1:9001");
+    assert_eq!(found[1].1, "10.0.0.2:9002");
+}
+
+#[test]
+fn no_slice_is_no_answer_and_an_empty_slice_is_one() {
+    assert_eq!(select(&group([]), &ws()).answer, Answer::Nothing);
+    let empty = slice("a", 1, &[], &[]);
+    let scaled_to_zero = select(&group([empty.clone()]), &ws());
+    assert_eq!(scaled_to_zero.answer, Answer::Endpoints(Snapshot::default()));
+    assert_eq!(scaled_to_zero.complaint, None);
+    // Endpoints that are there and cannot be used are no proof that there should be none.
+    let renamed = slice("b", 2, &[named("web", 80)], &[entry("a", [10, 0, 0, 1])]);
+    assert_eq!(
+        select(&group([empty.clone(), renamed]), &ws()).answer,
+        Answer::Nothing
+    );
+    let hosts = Slice { unusable: 3, ..empty };
+    let selected = select(&group([hosts]), &ws());
+    assert_eq!(selected.answer, Answer::Nothing);
+    assert!(selected.complaint.unwrap().starts_with("3 endpoints"));
+}
+
+#[test]
+fn a_pod_in_two_slices_is_one_endpoint_and_the_later_write_holds() {
+    let terminating = Entry {
+        state: State::Draining,
+        ..entry("a", [10, 0, 0, 1])
+    };
+    for (stale, fresh) in [("a", "b"), ("b", "a")] {
+        let slices = group([
+            slice(stale, 9, &[named("ws", 1)], &[entry("a", [10, 0, 0, 1])]),
+            slice(
+                fresh,
+                10,
+                &[named("ws", 1)],
+                &[terminating.clone(), entry("b", [10, 0, 0, 2])],
+            ),
+        ]);
+        let found = endpoints(&select(&slices, &ws()));
+        let expected = ("pod:a".to_owned(), "10.0.0.1:1".to_owned(), State::Draining);
+        assert_eq!((found.len(), &found[0]), (2, &expected));
+    }
+}
+
+#[test]
+fn a_pod_with_addresses_of_both_families_is_one_endpoint_at_the_ipv4_address() {
+    let v6: IpAddr = "fd77::1".parse().unwrap();
+    for (revision4, revision6) in [(1, 2), (2, 1)] {
+        let slices = group([
+            slice("a", revision4, &[named("ws", 1)], &[entry("a", [10, 0, 0, 1])]),
+            slice(
+                "b",
+                revision6,
+                &[named("ws", 1)],
+                &[entry("a", v6), entry("b", v6)],
+            ),
+        ]);
+        let found: Vec<_> = endpoints(&select(&slices, &ws()))
+            .into_iter()
+            .map(|e| e.1)
+            .collect();
+        assert_eq!(found, ["10.0.0.1:1", "[fd77::1]:1"]);
+    }
+}
+
+#[test]
+fn a_pod_that_took_over_an_address_is_another_endpoint() {
+    let old = Entry {
+        state: State::Draining,
+        ..entry("old", [10, 0, 0, 1])
+    };
+    let slices = group([slice(
+        "a",
+        1,
+        &[named("ws", 1)],
+        &[old, entry("new", [10, 0, 0, 1])],
+    )]);
+    let found = endpoints(&select(&slices, &ws()));
+    assert_eq!(found.len(), 2);
+    assert_eq!((found[0].0.as_str(), found[0].2), ("pod:new", State::Active));
+    assert_eq!((found[1].0.as_str(), found[1].2), ("pod:old", State::Draining));
+}
+
+#[test]
+fn pods_that_terminate_are_used_only_where_no_pod_is_active() {
+    let states = |states: &[State]| {
+        let entries: Vec<_> = (1..)
+            .zip(states)
+            .map(|(ip, state)| Entry {
+                state: *state,
+                ..entry(&ip.to_string(), [10, 0, 0, ip])
+            })
+            .collect();
+        let selected = select(&group([slice("a", 1, &[named("ws", 1)], &entries)]), &ws());
+        endpoints(&selected).into_iter().map(|e| e.2).collect::<Vec<_>>()
+    };
+    let (active, draining, unhealthy) = (State::Active, State::Draining, State::Unhealthy);
+    assert_eq!(
+        states(&[active, draining, unhealthy]),
+        [active, draining, unhealthy]
+    );
+    assert_eq!(
+        states(&[draining, draining, unhealthy]),
+        [active, active, unhealthy]
+    );
+    assert_eq!(states(&[unhealthy]), [unhealthy]);
+}
+
+#[test]
+fn hints_hold_only_if_every_active_endpoint_has_one() {
+    let in_a = |pod, ip: [u8; 4], hint: Option<&str>, state| Entry {
+        zone: Some("a".into()),
+        hint: hint.map(Into::into),
+        state,
+        ..entry(pod, ip)
+    };
+    let zones = |entries: &[Entry]| {
+        let selected = select(&group([slice("a", 1, &[named("ws", 1)], entries)]), &ws());
+        let Answer::Endpoints(endpoints) = selected.answer else {
+            panic!()
+        };
+        endpoints
+            .iter()
+            .map(|e| e.zone.as_deref().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let hinted = in_a("1", [10, 0, 0, 1], Some("b"), State::Active);
+    let other = in_a("2", [10, 0, 0, 2], Some("a"), State::Active);
+    let bare = in_a("3", [10, 0, 0, 3], None, State::Active);
+    let leaving = in_a("4", [10, 0, 0, 4], None, State::Draining);
+    assert_eq!(zones(&[hinted.clone(), other.clone()]), ["b", "a"]);
+    assert_eq!(zones(&[hinted.clone(), other.clone(), leaving]), ["b", "a", "a"]);
+    assert_eq!(zones(&[hinted, other, bare]), ["a", "a", "a"]);
+}
+
+fn any_entry() -> impl Strategy<Value = Entry> {
+    let state = prop_oneof![Just(State::Active), Just(State::Draining), Just(State::Unhealthy)];
+    (prop::option::weighted(0.8, 0..5u8), 1..5u8, any::<bool>(), state).prop_map(|(pod, ip, v6, state)| {
+        Entry {
+            pod: pod.map(|pod| Identity::from(format!("pod:{pod}").as_str())),
+            ip: if v6 {
+                IpAddr::from([0xfd77, 0, 0, 0, 0, 0, 0, u16::from(ip)])
+            } else {
+                [10, 0, 0, ip].into()
+            },
+            state,
+            zone: None,
+            hint: None,
+        }
+    })
+}
+
+proptest! {
+    /// A slice has one family, and no two have one revision; the rest may overlap in any way.
+    #[test]
+    fn of_each_pod_the_preferred_copy_is_found_and_no_other(slices in vec((vec(any_entry(), 0..6), any::<bool>(), any::<bool>()), 0..6)) {
+        let slices: Vec<Slice> = slices.into_iter().enumerate().map(|(index, (mut entries, v6, ws))| {
+            entries.retain(|entry| entry.ip.is_ipv6() == v6);
+            let mut pods = BTreeSet::new();
+            entries.retain(|entry| entry.pod.is_none() || pods.insert(entry.pod.clone()));
+            let ports = [if ws { named("ws", 9001) } else { named("http", 80) }];
+            slice(&index.to_string(), index as u64, &ports, &entries)
+        }).collect();
+        let selected = select(&group(slices.clone()), &ws());
+        // One by one: is there a better copy of it anywhere?
+        let usable = || slices.iter().filter(|slice| &*slice.ports[0].name == "ws");
+        let mut expected = BTreeSet::new();
+        for slice in usable() {
+            for entry in &slice.entries {
+                let better = |other: &&Slice| other.entries.iter().any(|copy| {
+                    let same = match &entry.pod { Some(pod) => copy.pod.as_ref() == Some(pod), None => copy.pod.is_none() && copy.ip == entry.ip };
+                    same && (copy.ip.is_ipv4(), other.revision) > (entry.ip.is_ipv4(), slice.revision)
+                });
+                if !usable().any(|other| better(&other)) {
+                    let address = SocketAddr::new(entry.ip, 9001);
+                    let identity = entry.pod.as_ref().map_or_else(|| format!("addr:{address}"), ToString::to_string);
+                    expected.insert((identity, address.to_string()));
+                }
+            }
+        }
+        let unusable = slices.iter().any(|slice| !slice.entries.is_empty() && &*slice.ports[0].name != "ws");
+        prop_assert_eq!(selected.complaint.is_some(), unusable);
+        match selected.answer {
+            Answer::Nothing => prop_assert!(expected.is_empty() && (unusable || slices.is_empty())),
+            Answer::Endpoints(found) => {
+                let found: BTreeSet<_> = found.iter().map(|e| (e.identity.to_string(), e.address.to_string())).collect();
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+}
