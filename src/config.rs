@@ -36,7 +36,7 @@ use std::{
 
 use discovery::{
     Endpoint,
-    provider::{consul::Wanted, dns},
+    provider::{consul::Wanted, dns, kubernetes},
 };
 use ipnet::IpNet;
 
@@ -123,12 +123,26 @@ pub struct Providers {
     pub consul: ConsulProvider,
     /// `dns:` of all `dns` sources.
     pub dns: DnsProvider,
+    /// `kubernetes:` of all `kubernetes` sources.
+    pub kubernetes: KubernetesProvider,
 }
 
 /// What all `dns` sources have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DnsProvider {
     /// `allow: []`: networks of loopback, link-local and metadata addresses that names may lead to.
+    pub allow: Vec<IpNet>,
+}
+
+/// What all `kubernetes` sources have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KubernetesProvider {
+    /// `kubeconfig:` a kubeconfig file, of which the current context is used; absent: the cluster that this process runs
+    /// in, as its service account.
+    pub access: kubernetes::Access,
+    /// `namespace:` of services that name none; absent: that of the service account, or of the context.
+    pub namespace: Option<Box<str>>,
+    /// `allow: []`: networks of loopback, link-local and metadata addresses that may be endpoints.
     pub allow: Vec<IpNet>,
 }
 
@@ -188,6 +202,9 @@ pub enum Discovery {
     /// `consul:` the instances of `service` that have all `tags` and meet `filter`; `address: service` is dialled, or
     /// `node`, `lan`, `lan_ipv4`, `lan_ipv6`, `wan`, `wan_ipv4`, `wan_ipv6`.
     Consul(Wanted),
+    /// `kubernetes:` the pods behind `service` in `namespace` (absent: that of the provider), on `port`: a name in the
+    /// Service, a number of the pods', or, absent, the only one there is.
+    Kubernetes(kubernetes::Target),
 }
 
 /// How an endpoint is picked for a new session.

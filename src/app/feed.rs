@@ -81,6 +81,7 @@ impl Feeds {
         let folder = config.cache.as_ref();
         let folder = folder.map(|cache| (cache.folder.clone(), cache.max_age));
         self.shared.cache.set_folder(folder);
+        self.shared.follow(&config.providers);
         let plan = self.router.plan.load_full();
         for (name, settings) in &config.services {
             let Some(service) = plan.services.get(name) else {

@@ -17,6 +17,7 @@ use discovery::{
         dns::{self, Dns, Question},
         file::File,
         fixed::Fixed,
+        kubernetes::{Access, Cluster, Target},
     },
 };
 
@@ -31,9 +32,19 @@ pub(super) struct Shared {
     pub(super) cache: Cache,
     /// The agents of the Consul cluster, and their connections.
     consul: Arc<Mutex<Option<Arc<Agent>>>>,
+    /// The watches of all `kubernetes` sources.
+    cluster: Cluster,
 }
 
 impl Shared {
+    /// Goes over to other providers: what is started from now on uses them.
+    pub(super) fn follow(&mut self, providers: &Providers) {
+        let access = &providers.kubernetes.access;
+        if self.cluster.access() != access {
+            self.cluster = Cluster::new(access.clone());
+        }
+    }
+
     /// The agents that these settings name: those in use, if they are the same.
     pub(super) fn consul(&self, settings: &Settings) -> Arc<Agent> {
         let mut agent = self.consul.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,6 +75,12 @@ pub(super) fn supplies(sources: &[config::Source], providers: &Providers, shared
                 let rules = Rules::new("providers.dns.allow", allow, shared.own.clone());
                 (Box::new(Dns::new(settings.clone())), Some(rules))
             }
+            Discovery::Kubernetes(target) => {
+                let allow = providers.kubernetes.allow.clone();
+                let rules = Rules::new("providers.kubernetes.allow", allow, shared.own.clone());
+                let target = in_namespace(target, providers);
+                (Box::new(shared.cluster.provider(target)), Some(rules))
+            }
         };
         Supply {
             name: name(&source.discovery, providers).into(),
@@ -82,6 +99,23 @@ fn name(source: &Discovery, providers: &Providers) -> String {
         Discovery::File(path) => format!("file {}", path.display()),
         Discovery::Consul(wanted) => name_of_consul(wanted, &providers.consul.agent),
         Discovery::Dns(settings) => name_of_dns(settings),
+        Discovery::Kubernetes(target) => {
+            let target = in_namespace(target, providers);
+            match &providers.kubernetes.access {
+                Access::InCluster => format!("kubernetes {target}"),
+                Access::Kubeconfig(file) => format!("kubernetes {target} by {}", file.display()),
+            }
+        }
+    }
+}
+
+fn in_namespace(target: &Target, providers: &Providers) -> Target {
+    let target = target.clone();
+    match &providers.kubernetes.namespace {
+        Some(namespace) => target
+            .or_in_namespace(namespace)
+            .expect("the config has checked it"),
+        None => target,
     }
 }
 

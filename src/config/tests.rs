@@ -1,6 +1,9 @@
 use std::path::Path;
 
-use discovery::provider::dns::Question;
+use discovery::provider::{
+    dns::Question,
+    kubernetes::{Access, PortChoice, Target},
+};
 use proptest::{prop_assert, prop_assume, proptest};
 
 use super::*;
@@ -139,11 +142,11 @@ fn every_key_of_the_process_reaches_the_config() {
 fn every_key_of_a_service_reaches_the_config() {
     let config = accepted(EVERYTHING);
     let chat = &config.services["chat"];
-    let [first, second, third, fourth, fifth] = &*chat.discovery else {
+    let [first, second, third, fourth, fifth, _, _] = &*chat.discovery else {
         panic!("{chat:?}")
     };
     let fallbacks = chat.discovery.iter().map(|source| source.fallback);
-    assert!(fallbacks.eq([false, true, false, false, false]));
+    assert!(fallbacks.eq([false, true, false, false, false, false, false]));
     let (Discovery::Static(first), Discovery::Static(second)) = (&first.discovery, &second.discovery) else {
         panic!("{chat:?}")
     };
@@ -183,6 +186,39 @@ fn every_key_of_a_service_reaches_the_config() {
         (chat.drain.window, chat.drain.deadline),
         (Duration::ZERO, Duration::from_secs(60))
     );
+}
+
+#[test]
+fn every_key_of_kubernetes_reaches_the_config() {
+    let config = accepted(EVERYTHING);
+    let provider = &config.providers.kubernetes;
+    assert_eq!(provider.access, Access::Kubeconfig("cluster.conf".into()));
+    assert_eq!(provider.namespace.as_deref(), Some("rooms"));
+    assert_eq!(provider.allow, ["169.254.0.0/16".parse().unwrap()]);
+    let chat = || Target::try_new("chat").unwrap();
+    let named = chat()
+        .on(PortChoice::Named("ws".into()))
+        .in_namespace("default")
+        .unwrap();
+    let numbered = chat().on(PortChoice::Number(9001.try_into().unwrap()));
+    let sources = config.services["chat"]
+        .discovery
+        .iter()
+        .rev()
+        .map(|source| &source.discovery);
+    assert!(
+        sources
+            .take(2)
+            .eq(&[Discovery::Kubernetes(numbered), Discovery::Kubernetes(named)])
+    );
+
+    let config = accepted(&LEAST.replace("static: [127.0.0.1:9001]", "kubernetes: { service: chat }"));
+    assert_eq!(
+        config.services["chat"].discovery[0].discovery,
+        Discovery::Kubernetes(chat())
+    );
+    assert_eq!(config.providers.kubernetes, KubernetesProvider::default());
+    assert_eq!(config.providers.kubernetes.access, Access::InCluster);
 }
 
 #[test]

@@ -4,24 +4,32 @@ pub(super) mod consul;
 
 use std::{path::Path, time::Duration};
 
+use discovery::provider::kubernetes::Access;
 use ipnet::IpNet;
 
-use super::{address, process::file_in};
+use super::{address, process::file_in, source};
 use crate::config::{
-    Cache, DnsProvider, Providers,
+    Cache, DnsProvider, KubernetesProvider, Providers,
     group::{Each, refuse_twins},
     leaf,
     section::Section,
 };
 
 pub(super) fn providers(providers: &mut Section<'_>, folder: &Path) -> Option<Providers> {
-    providers.not_yet(&["kubernetes"]);
     let consul = "The cluster that all consul sources ask.";
     let read = |section: &mut Section<'_>| consul::consul(section, folder);
     let consul = providers.section("consul", consul, "`{ address: http://127.0.0.1:8500 }`", read);
     let dns = "What all dns sources have in common.";
     let dns = providers.section("dns", dns, "`{ allow: [127.0.0.0/8] }`", self::dns);
-    Some(Providers { consul, dns })
+    let kubernetes = "What all kubernetes sources have in common.";
+    let read = |section: &mut Section<'_>| self::kubernetes(section, folder);
+    let wants = "`{ kubeconfig: FILE }`, or `{}` in a cluster";
+    let kubernetes = providers.section("kubernetes", kubernetes, wants, read);
+    Some(Providers {
+        consul,
+        dns,
+        kubernetes,
+    })
 }
 
 /// Without a check it would be announced while it is not ready.
@@ -38,6 +46,23 @@ pub(super) fn refuse_without_check(file: &Section<'_>, providers: &Providers) {
 fn dns(dns: &mut Section<'_>) -> Option<DnsProvider> {
     let allow = allow(dns);
     Some(DnsProvider { allow })
+}
+
+fn kubernetes(kubernetes: &mut Section<'_>, folder: &Path) -> Option<KubernetesProvider> {
+    let doc = "A kubeconfig file; absent: the cluster that this process runs in. Relative to this file.";
+    let kubeconfig = kubernetes.optional("kubeconfig", doc, &file_in(folder));
+    let doc = "The namespace of services that name none; absent: the service account's or the context's own.";
+    let namespace = kubernetes.optional(
+        "namespace",
+        doc,
+        &source::kubernetes::name("a namespace such as `default`"),
+    );
+    let allow = allow(kubernetes);
+    Some(KubernetesProvider {
+        access: kubeconfig.map_or(Access::InCluster, Access::Kubeconfig),
+        namespace,
+        allow,
+    })
 }
 
 /// The networks that a registry may name although they mean another machine to it than to the router.

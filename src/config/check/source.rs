@@ -2,6 +2,7 @@
 
 mod consul;
 mod dns;
+pub(super) mod kubernetes;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::Path};
 
@@ -40,7 +41,6 @@ pub(super) fn refuse_only_fallbacks(service: &Section<'_>, sources: &[Located<So
 }
 
 fn source(source: &mut Section<'_>, folder: &Path) -> Option<Source> {
-    source.not_yet(&["kubernetes"]);
     let list = EndpointList;
     let listed = source.optional("static", "A list in this file.", &list);
     let file = "The name of a file with a list as under static; relative to this file.";
@@ -49,6 +49,8 @@ fn source(source: &mut Section<'_>, folder: &Path) -> Option<Source> {
     let dns = source.optional("dns", "The addresses of a name.", &dns);
     let consul = Object::new("`{ service: chat }`", consul::consul);
     let consul = source.optional("consul", "The instances of a service in Consul.", &consul);
+    let kubernetes = Object::new("`{ service: chat, port: ws }`", kubernetes::kubernetes);
+    let kubernetes = source.optional("kubernetes", "The pods behind a Service.", &kubernetes);
     let fallback = "Whether it is used only while the other sources have no active endpoint.";
     let fallback = source.or("fallback", fallback, &leaf::flag(), FALLBACK);
     let kinds: Vec<_> = KINDS.iter().filter(|kind| source.has(kind)).collect();
@@ -68,6 +70,7 @@ fn source(source: &mut Section<'_>, folder: &Path) -> Option<Source> {
         file.map(Discovery::File),
         dns.map(Discovery::Dns),
         consul.map(Discovery::Consul),
+        kubernetes.map(Discovery::Kubernetes),
     ];
     let discovery = kinds.into_iter().flatten().next()?;
     Some(Source { discovery, fallback })
