@@ -24,7 +24,9 @@ fn every_config_in_the_readme_is_accepted() {
 
 #[test]
 fn every_config_of_the_repository_is_accepted() {
-    accept("k8s/base/longhaul.yaml", &read("k8s/base/longhaul.yaml"));
+    for (_, config) in MANIFESTS {
+        accept(config, &read(config));
+    }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let files = fs::read_dir(folder).expect("a folder of examples");
     let paths = files.map(|file| file.expect("a readable folder").path());
@@ -116,17 +118,26 @@ fn shown(default: &Value) -> String {
 
 #[test]
 fn pods_are_given_longer_than_the_router_takes_to_end() {
-    let config =
-        config::parse(&read("k8s/base/longhaul.yaml"), Path::new("longhaul.yaml")).expect("a config");
-    let deployment = read("k8s/base/deployment.yaml");
-    let grace = deployment
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("terminationGracePeriodSeconds:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
-        .expect("a grace period");
-    let shutdown = config.shutdown;
-    assert!(
-        grace > (shutdown.delay + shutdown.deadline).as_secs(),
-        "{grace} s"
-    );
+    for (manifest, config) in MANIFESTS {
+        let text = read(manifest);
+        let after = |key: &str| {
+            let line = text.lines().find_map(|line| line.trim().strip_prefix(key));
+            line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        };
+        let grace = after("terminationGracePeriodSeconds:").expect("a grace period");
+        let shutdown = config::parse(&read(config), Path::new(config))
+            .expect("a config")
+            .shutdown;
+        let end = (shutdown.delay + shutdown.deadline).as_secs();
+        assert!(grace > end, "{manifest}: {grace} s, and {end} s in {config}");
+    }
 }
+
+/// What sets the grace period of a pod, and the config that the router runs with there.
+const MANIFESTS: [(&str, &str); 2] = [
+    ("k8s/base/deployment.yaml", "k8s/base/longhaul.yaml"),
+    (
+        "k8s/overlays/sidecar/sidecar.yaml",
+        "k8s/overlays/sidecar/longhaul.yaml",
+    ),
+];
