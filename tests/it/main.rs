@@ -5,7 +5,7 @@
 //! and the whole test is bounded by [`support::run`].
 //!
 //! Where to look: `handshake`, `refusals` (before the 101), `headers`, `smuggling` (what reaches a backend), `routing`, `balance`,
-//! `discovery`, `consul` (endpoints from files, name servers and Consul), `relay`, `closing`, `pings`, `limits`, `sockets` (one session's life), `drain`, `reload`, `removals` (the process's life), `hostile`, `flood`, `isolation`, `scale` (misuse, defects and numbers),
+//! `discovery`, `consul`, `kubernetes` (endpoints from files, name servers and registries), `relay`, `closing`, `pings`, `limits`, `sockets` (one session's life), `drain`, `reload`, `removals` (the process's life), `hostile`, `flood`, `isolation`, `scale` (misuse, defects and numbers),
 //! `observe`, `secrets` (what operators see), `conformance`, `real_clients`, `browser` (peers that others wrote), `direct` (that the tools of
 //! these tests work, without a router).
 
@@ -29,6 +29,7 @@ mod handshake;
 mod headers;
 mod hostile;
 mod isolation;
+mod kubernetes;
 mod limits;
 mod observe;
 mod pings;
