@@ -56,8 +56,9 @@ struct Counted<'a> {
     out: &'a Path,
 }
 
-/// What a count may grow by: another libc or compiler changes it by as much.
-const TOLERANCE: f64 = 1.05;
+/// What a count may grow by: another libc or compiler changes it by as much, and so does the number of pieces in which a
+/// large message happens to come.
+const TOLERANCE: f64 = 1.1;
 
 /// Counts, prints, and compares with the file, or writes it if `keep`; false if something grew.
 pub(crate) fn run(keep: bool) -> Result<bool, Failure> {
