@@ -13,6 +13,7 @@ mod admission;
 pub mod handshake;
 mod http1;
 mod linger;
+mod serve;
 
 use std::{
     net::SocketAddr,
@@ -27,7 +28,7 @@ pub use self::{
     accept::{Accepted, Deliver, Door, bind, run as accept},
     admission::{Admission, Permit, raise_descriptor_limit},
     handshake::{BadHandshake, Kind, Upgrade, classify},
-    http1::serve,
+    serve::serve,
 };
 use crate::{
     answer::Answer,

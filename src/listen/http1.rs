@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -18,44 +18,37 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
 use tower::{ServiceExt, util::Oneshot};
 
-use super::{Accepted, Arrival, linger::linger};
-use crate::{answer::Body, policy::headers::Peer, stack::Stack};
+use super::{Arrival, linger::linger, serve::Connection};
+use crate::{answer::Body, relay::Stream, stack::Stack};
 
 /// Serves one connection until it ends or is upgraded.
-pub async fn serve(accepted: Accepted, stack: Stack) {
-    let Accepted {
-        stream,
-        address,
-        permit,
-        site,
-        at,
-    } = accepted;
-    let rules = site.rules.load_full();
-    let peer = Peer::new(address, &rules.forwarding);
-    let arrival = Arc::new(Arrival {
-        address,
-        peer,
-        opening: Mutex::default(),
-    });
+pub(super) async fn serve<S>(stream: S, connection: Connection)
+where
+    S: Stream + Send + 'static,
+{
+    let arrival = connection.arrival();
     let requests = Requests {
         arrival: Arc::clone(&arrival),
-        stack,
+        stack: connection.stack,
     };
+    let limits = &connection.rules.limits;
     let mut http = http1::Builder::new();
     // The clock of the head has run since accept; hyper starts its own at the first poll.
-    let left = rules.limits.request_deadline.saturating_sub(Instant::now() - at);
+    let left = limits
+        .request_deadline
+        .saturating_sub(Instant::now() - connection.at);
     http.timer(TokioTimer::new())
         .header_read_timeout(left)
-        .max_buf_size(rules.limits.request_head);
-    if rules.limits.request_headers != HYPER_HEADERS {
-        http.max_headers(rules.limits.request_headers);
+        .max_buf_size(limits.request_head);
+    if limits.request_headers != HYPER_HEADERS {
+        http.max_headers(limits.request_headers);
     }
-    let mut connection = http.serve_connection(TokioIo::new(stream), requests);
-    let served = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
-    let Parts { io, read_buf, .. } = connection.into_parts();
+    let mut http = http.serve_connection(TokioIo::new(stream), requests);
+    let served = poll_fn(|cx| http.poll_without_shutdown(cx)).await;
+    let Parts { io, read_buf, .. } = http.into_parts();
     // An error is the client's: too slow, too long, gone. hyper has answered where an answer was due.
     match (served, arrival.opening()) {
-        (Ok(()), Some(opening)) => opening.begin(io.into_inner(), read_buf.to_vec(), permit),
+        (Ok(()), Some(opening)) => opening.begin(io.into_inner(), read_buf.to_vec(), connection.permit),
         _ => linger(io.into_inner()).await,
     }
 }

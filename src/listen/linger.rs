@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
 
 /// Closes without losing the last answer: a socket that is closed with unread bytes is reset, and a reset can overtake
 /// what was sent (RFC 9112, 9.6).
-pub(super) async fn linger(mut stream: TcpStream) {
+pub(super) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let rest = async {
         let mut discarded = [0; 1024];
         let _ = stream.shutdown().await;
