@@ -58,6 +58,8 @@ pub struct Session {
     pub carried: Carried,
     started: Instant,
     order: AtomicU32,
+    /// Milliseconds from its start until its end was noticed, at least 1; 0 before.
+    lived: AtomicU32,
     task: AtomicWaker,
 }
 
@@ -163,6 +165,7 @@ impl Sessions {
             carried: Carried::default(),
             started: Instant::now(),
             order: AtomicU32::new(0),
+            lived: AtomicU32::new(0),
             task: AtomicWaker::new(),
         });
         let key = self.shard(worker).live.insert(Arc::clone(&session));
@@ -319,6 +322,23 @@ impl Session {
     /// How long it has lived.
     pub fn age(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Takes note that it is ending: the first note stays.
+    pub fn end_noticed(&self) {
+        let age = u32::try_from(self.age().as_millis()).unwrap_or(u32::MAX).max(1);
+        // One writer, its task.
+        if self.lived.load(Ordering::Relaxed) == 0 {
+            self.lived.store(age, Ordering::Relaxed);
+        }
+    }
+
+    /// How long it had lived when its end was noticed: what follows may take as long as its peers like.
+    pub fn lived(&self) -> Duration {
+        match self.lived.load(Ordering::Relaxed) {
+            0 => self.age(),
+            noticed => Duration::from_millis(noticed.into()),
+        }
     }
 
     /// When it opened, by the monotonic clock.

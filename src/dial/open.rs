@@ -89,7 +89,9 @@ impl Seat {
         let session = self.registered.session();
         sessions::ended(session, outcome);
         self.metrics.closed(outcome);
-        if outcome.initiator == Initiator::Backend && outcome.reason != Reason::Close && session.age() < EARLY
+        if outcome.initiator == Initiator::Backend
+            && outcome.reason != Reason::Close
+            && session.lived() < EARLY
         {
             self.lease.dropped_early();
         } else {

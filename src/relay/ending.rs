@@ -101,6 +101,7 @@ impl<C, B> Relay<C, B> {
                 reason: Reason::Close,
                 code,
             });
+            self.session.end_noticed();
             self.wind_down(Instant::now());
         }
     }
@@ -138,6 +139,7 @@ impl<C, B> Relay<C, B> {
     }
 
     pub(super) fn note(&mut self, initiator: Initiator, reason: Reason) {
+        self.session.end_noticed();
         self.outcome.get_or_insert(Outcome {
             initiator,
             reason,
@@ -192,6 +194,7 @@ impl<C, B> Relay<C, B> {
     }
 
     fn suspect(&mut self, initiator: Initiator) {
+        self.session.end_noticed();
         self.suspect.get_or_insert(initiator);
         self.end_within(CLOSE_TIMEOUT);
     }

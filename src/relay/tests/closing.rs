@@ -73,6 +73,20 @@ async fn after_both_closes_peers_get_five_seconds_to_leave() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_lived_until_its_end_was_noticed_however_long_the_rest_took() {
+    let session = Running::start(&limits());
+    session.backend.end();
+    let noticed = Arc::clone(&session.session);
+    let ended = session.ended().await;
+    assert_eq!(ended.outcome, outcome(Initiator::Backend, Reason::Eof, 1001));
+    assert!(
+        ended.after >= CLOSE_TIMEOUT,
+        "the client does not answer our Close"
+    );
+    assert!(noticed.lived() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_says_close_and_leaves_at_once_has_closed() {
     let session = Running::start(&limits());
     session.client.send(&close(Client, 1000, ""));
