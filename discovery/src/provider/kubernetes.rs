@@ -247,7 +247,7 @@ impl Published {
                     source = publisher.name(),
                     service = &*target.service,
                     problem,
-                    "endpoints cannot be used"
+                    "not all endpoints of a service can be used"
                 );
             }
             self.complaint = selected.complaint;

@@ -202,6 +202,55 @@ async fn a_version_that_is_too_old_leads_to_another_list_without_a_gap() {
 }
 
 #[tokio::test]
+async fn a_server_that_forgets_every_version_is_failing_rather_than_asked_for_list_after_list() {
+    let server = Server::start().await;
+    server.put("chat-1", "chat", &["a"]);
+    let mut chat = follow(&cluster(&server), "chat");
+    until_pods(&mut chat, &["a"]).await;
+    server.until_watched_by(1).await;
+    server.forget_all(true);
+    until_condition(&mut chat, Condition::Failing).await;
+    assert_eq!(chat.reader.endpoints().unwrap().len(), 1);
+    server.forget_all(false);
+    server.put("chat-1", "chat", &["b"]);
+    until_pods(&mut chat, &["b"]).await;
+    server.until_watched_by(1).await;
+    until_condition(&mut chat, Condition::Answering).await;
+}
+
+#[tokio::test]
+async fn versions_that_go_back_lead_to_another_list() {
+    let server = Server::start().await;
+    server.put("chat-1", "chat", &["a"]);
+    server.put("chat-1", "chat", &["a"]);
+    let mut chat = follow(&cluster(&server), "chat");
+    until_pods(&mut chat, &["a"]).await;
+    server.until_watched_by(1).await;
+    // A watch from a version that is yet to come shows nothing: neither that "a" is gone nor that "b" is there.
+    server.restore("chat-1", &["b"]);
+    server.send("{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"2\"}}}\n");
+    until_pods(&mut chat, &["b"]).await;
+    assert_eq!(server.lists(), 2);
+}
+
+#[tokio::test]
+async fn a_kubeconfig_is_read_again_when_its_server_cannot_be_reached() {
+    let [old, new] = [Server::start().await, Server::start().await];
+    old.put("chat-1", "chat", &["a"]);
+    new.put("chat-1", "chat", &["b"]);
+    let mut chat = follow(&cluster(&old), "chat");
+    until_pods(&mut chat, &["a"]).await;
+    old.until_watched_by(1).await;
+    std::fs::copy(new.kubeconfig(), old.kubeconfig()).unwrap();
+    let _old = old
+        .restart(|| async {
+            until_pods(&mut chat, &["b"]).await;
+            assert_eq!(new.lists(), 1, "versions of another server mean nothing");
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn garbage_in_a_watch_is_a_failure_that_keeps_the_set_and_leads_to_another_list() {
     let server = Server::start().await;
     server.put("chat-1", "chat", &["a"]);

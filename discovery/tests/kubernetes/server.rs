@@ -135,6 +135,24 @@ impl Server {
         state.compacted = state.version;
     }
 
+    /// From now on, whether every version is too old, also that of a list a moment ago.
+    pub(crate) fn forget_all(&self, forgets: bool) {
+        let mut state = self.state();
+        state.watchers.clear();
+        state.compacted = if forgets { u64::MAX } else { state.version };
+    }
+
+    /// An earlier state is restored: versions are smaller than they were, and of that nobody who watches is told.
+    pub(crate) fn restore(&self, name: &str, pods: &[&str]) {
+        let mut state = self.state();
+        let watchers = std::mem::take(&mut state.watchers);
+        state.slices.clear();
+        state.log.clear();
+        state.version = 1;
+        state.put(name, "chat", &of_pods(pods));
+        state.watchers = watchers;
+    }
+
     pub(crate) fn refuse(&self, code: Option<u16>) {
         self.state().refusal = code;
     }

@@ -2,9 +2,10 @@
 //!
 //! In: where the settings are. Out: a client. They are read each time one is made, so new credentials are found.
 //!
-//! - In a cluster: the service account that Kubernetes mounts. Its token and certificate authority are read again while
-//!   the client is in use, since they are rotated.
-//! - A kubeconfig file, with certificates, tokens or a program that gives them.
+//! - In a cluster: the service account that Kubernetes mounts. Its token, which is replaced about every hour, and its
+//!   certificate authority are read again each minute while the client is in use.
+//! - A kubeconfig file, with certificates, tokens or a program that gives them. It is read again with the next client,
+//!   so when the server cannot be reached or refuses who asks.
 //! - Nothing else: no environment variable of kubectl's and no file in a home directory, which a router would find by
 //!   accident.
 //!
@@ -12,6 +13,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use http::Uri;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -30,13 +32,15 @@ pub enum Access {
 }
 
 impl Access {
-    /// A client that has not connected yet.
-    pub(super) async fn connect(&self) -> Result<Client, Error> {
+    /// A client that has not connected yet, and the server that it will ask.
+    pub(super) async fn connect(&self) -> Result<(Client, Uri), Error> {
         let mut config = self.config().await?;
         config.connect_timeout = Some(CONNECT);
         // A failure is told, so that it shows, and then followed by a wait of our own.
         config.default_retry = false;
-        Client::try_from(config).map_err(|error| Error::Rejected(error.into()))
+        let server = config.cluster_url.clone();
+        let client = Client::try_from(config).map_err(|error| Error::Rejected(error.into()))?;
+        Ok((client, server))
     }
 
     async fn config(&self) -> Result<Config, Error> {

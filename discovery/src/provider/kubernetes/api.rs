@@ -5,7 +5,8 @@
 //!
 //! - Every wait ends: a head comes within [`HEAD`], a page within [`PAGE`], and a watch, which the server was asked to end
 //!   after its time, within [`GRACE`] of that. A server that is frozen behind an open connection is noticed by this.
-//! - Nothing that is held grows by what the server sends: a page and an event have a largest size.
+//! - Nothing that is held grows without end by what the server sends: a page and an event have a largest size, and a
+//!   list a largest number of pages.
 //!
 //! Not here: what follows an error ([`follow`](super::follow)).
 
@@ -69,7 +70,7 @@ impl Api {
     pub(super) async fn list(&self) -> Result<Listed, Error> {
         let mut slices = Vec::new();
         let mut more = None;
-        loop {
+        for _ in 0..PAGES {
             let page = timeout(PAGE, self.page(more.as_deref()));
             let page = page.await.map_err(|_| Error::Silent(PAGE))??;
             slices.extend(page.items.into_iter().flatten().map(Slice::from));
@@ -79,6 +80,7 @@ impl Api {
                 return Ok(Listed { slices, version });
             }
         }
+        Err(Error::Endless(PAGES))
     }
 
     async fn page(&self, more: Option<&str>) -> Result<Page, Error> {
@@ -160,6 +162,8 @@ const HEAD: Duration = Duration::from_secs(10);
 const PAGE: Duration = Duration::from_secs(30);
 /// Slices in a page: at 100 endpoints each about 4 MiB.
 const PAGE_SLICES: usize = 100;
+/// At 100 endpoints in a slice five million: no cluster has as many pods.
+const PAGES: usize = 500;
 /// Far above a page of common slices, and nothing that a process dies of.
 const PAGE_BYTES: usize = 64 << 20;
 /// A `Status` has some hundred bytes.

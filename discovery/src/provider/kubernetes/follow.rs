@@ -2,15 +2,18 @@
 //!
 //! In: where the cluster is reached. Out: lists, events and failures, to a [`Namespace`].
 //!
-//! - A watch that has ended is taken up from the version it came to; only when that is too old, or when an event may
-//!   have been lost, everything is listed again. What was known before stays until the new list is complete.
-//! - A failure is followed by a wait: 0.2 s to 3 s, after a refusal 1 s to 60 s. When the server no longer knows who
-//!   asks, the credentials are read again.
+//! - A watch that has ended is taken up from the version it came to; only when that is too old, when versions have gone
+//!   back, or when an event may have been lost, everything is listed again. What was known before stays until the new
+//!   list is complete.
+//! - A failure is followed by a wait: 0.2 s to 3 s, after a refusal 1 s to 60 s. A list that is too old before anything
+//!   has followed it is a failure too: a server that forgets at once is not asked for list after list.
+//! - When the server cannot be reached or no longer knows who asks, where and as whom it is asked is read again.
 //! - It never ends, and a panic in it is a failure like any other.
 
-use std::{panic::AssertUnwindSafe, sync::Weak, time::Duration};
+use std::{mem, panic::AssertUnwindSafe, sync::Weak, time::Duration};
 
 use futures_util::FutureExt;
+use http::Uri;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
@@ -33,9 +36,14 @@ pub(super) struct Follow {
 /// How far it has come.
 #[derive(Debug, Default)]
 struct Progress {
+    /// `None`: where the server is and as whom it is asked has to be read.
     api: Option<Api>,
+    /// The server that `version` is of.
+    server: Option<Uri>,
     /// `None`: everything has to be listed.
     version: Option<String>,
+    /// The version before was too old, and nothing has shown since that this one is not.
+    was_gone: bool,
 }
 
 impl Follow {
@@ -83,43 +91,45 @@ impl Follow {
         progress: &mut Progress,
         namespace: &Weak<Namespace>,
     ) -> Result<(), provider::Error> {
-        if progress.api.is_none() {
-            let client = self.access.connect().await?;
-            progress.api = Some(Api::new(client, self.namespace.as_deref()));
-        }
-        let Progress {
-            api: Some(api),
-            version,
-        } = progress
-        else {
+        let api = match progress.api.take() {
+            Some(api) => api,
+            None => self.connect(progress).await?,
+        };
+        let Err(error) = self.list_and_watch(&api, progress, namespace).await else {
+            progress.was_gone = false;
+            progress.api = Some(api);
             return Ok(());
         };
-        match self.list_and_watch(api, version, namespace).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.is_gone() => {
-                tracing::debug!(%error, "listing again");
-                *version = None;
-                Ok(())
-            }
-            Err(error) => {
-                if error.is_garbage() {
-                    *version = None;
-                }
-                if error.is_unauthorized() {
-                    progress.api = None;
-                }
-                Err(error.into())
-            }
+        if !error.is_of_access() {
+            progress.api = Some(api);
         }
+        if error.is_gone() || error.is_garbage() {
+            progress.version = None;
+        }
+        if error.is_gone() && !mem::replace(&mut progress.was_gone, true) {
+            tracing::debug!(%error, "listing again");
+            return Ok(());
+        }
+        Err(error.into())
+    }
+
+    async fn connect(&self, progress: &mut Progress) -> Result<Api, provider::Error> {
+        let (client, server) = self.access.connect().await?;
+        // Versions of one server mean nothing to another.
+        if progress.server.as_ref().is_some_and(|before| *before != server) {
+            progress.version = None;
+        }
+        progress.server = Some(server);
+        Ok(Api::new(client, self.namespace.as_deref()))
     }
 
     async fn list_and_watch(
         &self,
         api: &Api,
-        version: &mut Option<String>,
+        progress: &mut Progress,
         namespace: &Weak<Namespace>,
     ) -> Result<(), Error> {
-        let version = match version {
+        let version = match &mut progress.version {
             Some(version) => version,
             None => {
                 let listed = api.list().await?;
@@ -127,7 +137,7 @@ impl Follow {
                     return Ok(());
                 };
                 namespace.listed(listed.slices);
-                version.insert(listed.version)
+                progress.version.insert(listed.version)
             }
         };
         let mut watch = api.watch(version, self.span).await?;
@@ -144,10 +154,23 @@ impl Follow {
                 Event::Deleted(slice) => namespace.deleted(&slice.name),
                 Event::Bookmark => namespace.alive(),
             }
+            if is_before(&reached, version) {
+                return Err(Error::Rewound);
+            }
             *version = reached;
+            progress.was_gone = false;
         }
         Ok(())
     }
+}
+
+/// Whether a version is older than another, as far as they can be compared. A server that was restored from a backup
+/// shows nothing after a version that is yet to come, but says where it is now and then.
+fn is_before(version: &str, other: &str) -> bool {
+    let number = |version: &str| version.parse::<u64>().ok();
+    number(version)
+        .zip(number(other))
+        .is_some_and(|(version, other)| version < other)
 }
 
 /// An API server that restarts is away for some seconds.

@@ -70,7 +70,12 @@ pub(super) fn select(group: &Group, port: &PortChoice) -> Selected {
         (unusable > 0)
             .then(|| format!("{unusable} endpoints have no IP address; host names are not looked up"))
     });
-    let doubtful = group.is_empty() || complaint.is_some();
+    let complaint = complaint.or_else(|| {
+        group
+            .is_empty()
+            .then(|| "it has no EndpointSlice; is there a Service of this name in this namespace?".to_owned())
+    });
+    let doubtful = complaint.is_some();
     let answer = if found.is_empty() && doubtful {
         Answer::Nothing
     } else {

@@ -23,8 +23,12 @@ pub(in super::super) enum Error {
     Garbage(#[source] serde_json::Error),
     #[error("the API server's answer is larger than {0} bytes")]
     Huge(usize),
+    #[error("the API server's list has more than {0} pages")]
+    Endless(usize),
     #[error("the API server's answer was cut off")]
     Cut,
+    #[error("the API server has gone back to an earlier version")]
+    Rewound,
 }
 
 /// A Kubernetes `Status`, as far as it is of use.
@@ -48,14 +52,15 @@ impl Error {
         Self::Status { status, message }
     }
 
-    /// Whether the version is too old to go on from: what happened since has to be listed.
+    /// Whether there is no going on from the version: what happened since has to be listed.
     pub(in super::super) fn is_gone(&self) -> bool {
         matches!(
             self,
-            Self::Status {
-                status: StatusCode::GONE,
-                ..
-            }
+            Self::Rewound
+                | Self::Status {
+                    status: StatusCode::GONE,
+                    ..
+                }
         )
     }
 
@@ -64,14 +69,15 @@ impl Error {
         matches!(self, Self::Garbage(_) | Self::Huge(_))
     }
 
-    /// Whether the server does not know who asks.
-    pub(in super::super) fn is_unauthorized(&self) -> bool {
+    /// Whether the server cannot be reached as it was, or does not know who asks.
+    pub(in super::super) fn is_of_access(&self) -> bool {
         matches!(
             self,
-            Self::Status {
-                status: StatusCode::UNAUTHORIZED,
-                ..
-            }
+            Self::Client(_)
+                | Self::Status {
+                    status: StatusCode::UNAUTHORIZED,
+                    ..
+                }
         )
     }
 }
@@ -79,6 +85,8 @@ impl Error {
 impl From<Error> for crate::provider::Error {
     fn from(error: Error) -> Self {
         match &error {
+            // A permission is not what is missing.
+            _ if error.is_gone() => Self::Transient(error.into()),
             // The request was understood and will not be granted as it is.
             Error::Status { status, .. } if status.is_client_error() => Self::Rejected(error.into()),
             _ => Self::Transient(error.into()),

@@ -135,6 +135,13 @@ async fn without_a_namespace_it_is_the_clients_own() {
 }
 
 #[tokio::test]
+async fn a_list_without_an_end_is_no_list() {
+    let (api, asked) = scripted((0..=PAGES).map(|_| page("7", "more", &[slice("a", 1)])));
+    assert!(matches!(api.list().await, Err(Error::Endless(PAGES))));
+    assert_eq!(asked.lock().unwrap().len(), PAGES);
+}
+
+#[tokio::test]
 async fn half_a_list_is_no_list() {
     let (api, _) = scripted([page("7", "more", &[slice("a", 1)]), Act::Say(410, status(410))]);
     assert!(api.list().await.unwrap_err().is_gone());
@@ -281,7 +288,7 @@ async fn a_refusal_is_told_apart_from_a_failure_and_neither_is_an_empty_list() {
     ] {
         let (api, _) = scripted([Act::Say(code, status(code))]);
         let error = api.list().await.unwrap_err();
-        assert_eq!(error.is_unauthorized(), code == 401);
+        assert_eq!(error.is_of_access(), code == 401);
         assert_eq!(
             error.to_string(),
             format!(

@@ -129,7 +129,14 @@ fn the_number_of_a_named_port_may_differ_from_slice_to_slice() {
 
 #[test]
 fn no_slice_is_no_answer_and_an_empty_slice_is_one() {
-    assert_eq!(select(&group([]), &ws()).answer, Answer::Nothing);
+    let absent = select(&group([]), &ws());
+    assert_eq!(absent.answer, Answer::Nothing);
+    assert!(
+        absent
+            .complaint
+            .unwrap()
+            .contains("is there a Service of this name")
+    );
     let empty = slice("a", 1, &[], &[]);
     let scaled_to_zero = select(&group([empty.clone()]), &ws());
     assert_eq!(scaled_to_zero.answer, Answer::Endpoints(Snapshot::default()));
@@ -305,7 +312,7 @@ proptest! {
             }
         }
         let unusable = slices.iter().any(|slice| !slice.entries.is_empty() && &*slice.ports[0].name != "ws");
-        prop_assert_eq!(selected.complaint.is_some(), unusable);
+        prop_assert_eq!(selected.complaint.is_some(), unusable || slices.is_empty());
         match selected.answer {
             Answer::Nothing => prop_assert!(expected.is_empty() && (unusable || slices.is_empty())),
             Answer::Endpoints(found) => {
