@@ -67,10 +67,11 @@ scale: ## The tests with many sessions again, with 9,000 on a release build.
 	tests/scale
 
 .PHONY: bench
-bench: ## Longhaul and its peers, every row; a quarter of an hour.
+bench: ## Longhaul and its peers, every row, and its discovery on real registries; half an hour.
 	bench/install-peers
 	cargo build --release --package longhaul --package longhaul-bench
 	cargo run --release --quiet --package longhaul-bench
+	cargo run --release --quiet --package longhaul-bench -- discovery
 
 .PHONY: bench-quick
 bench-quick: ## The rows that matter most; under two minutes once built.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! longhaul-bench [--quick] [--rounds N] [--only TEXT] [--peer NAME] [--no-file]
+//! longhaul-bench discovery [--no-file]
 //! longhaul-bench counts [--keep]
 //! ```
 //!
@@ -12,6 +13,7 @@
 mod backend;
 mod clock;
 mod counts;
+mod discovery;
 mod failure;
 mod floor;
 mod job;
@@ -66,6 +68,8 @@ fn main() -> ExitCode {
         ["hold", core, program, ref rest @ ..] => hold(core, program, rest),
         ["backend"] => backend::run().map_err(Into::into),
         ["floor", means, listen, endpoints] => relay(means, listen, endpoints),
+        ["discovery"] => discovery::run(true),
+        ["discovery", "--no-file"] => discovery::run(false),
         ["counts"] => count(false),
         ["counts", "--keep"] => count(true),
         ref options => Options::parse(options).and_then(|options| measure(&options)),

@@ -2,7 +2,10 @@
 //!
 //! In: the table and what surrounds it. Out: the text that goes to standard output and to `bench/RESULTS.md`.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     machine::{self, Cores, Load},
@@ -68,7 +71,19 @@ pub(crate) fn text(
 
 /// Keeps the text beside this crate, wherever the run was started.
 pub(crate) fn keep(text: &str) -> io::Result<()> {
-    fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md"), text)
+    fs::write(file(), text)
+}
+
+/// Puts a part that begins with `head` behind what is kept, in the place of the one that was there.
+pub(crate) fn add(head: &str, part: &str) -> io::Result<()> {
+    let kept = fs::read_to_string(file()).unwrap_or_default();
+    let before = kept.find(head).map_or(&*kept, |at| &kept[..at]).trim_end();
+    let gap = if before.is_empty() { "" } else { "\n\n" };
+    keep(&format!("{before}{gap}{part}"))
+}
+
+fn file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md")
 }
 
 fn waited(usage: Usage) -> f64 {

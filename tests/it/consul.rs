@@ -1,5 +1,6 @@
 //! Services in Consul, through the router: a real server, real sessions.
 
+mod figures;
 #[path = "../../discovery/tests/consul/server.rs"]
 #[expect(dead_code, reason = "the tests of the provider need more of it")]
 mod server;

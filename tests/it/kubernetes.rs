@@ -6,10 +6,12 @@
 //! or builds the servers.
 //!
 //! Where to look: [`network`] (that network), [`cluster`] (the servers, and what is asked of them), `provider`, `access`
-//! (what a source sees and is allowed to), `rollout` (sessions while pods come and go), `manifests` (k8s/), `scale`.
+//! (what a source sees and is allowed to), `rollout` (sessions while pods come and go), `manifests` (k8s/), `scale`,
+//! `figures` (for `make bench`).
 
 mod access;
 mod cluster;
+mod figures;
 mod follow;
 mod manifests;
 mod network;

@@ -24,6 +24,7 @@ mod consul;
 mod direct;
 mod discovery;
 mod drain;
+mod figures;
 mod flood;
 mod handshake;
 mod headers;

@@ -190,7 +190,7 @@ async fn both_sides_show_certificates_and_many_watches_share_one_connection() {
     for (number, watch) in (0u16..).zip(&mut watches) {
         watch.until_ports(&[9000 + number]).await;
     }
-    assert_eq!(crate::many::connections_to(port), 1);
+    assert_eq!(crate::server::connections_to(port), 1);
     server.deregister("s7").await;
     watches[7].until_nothing().await;
 }

@@ -1,23 +1,12 @@
 //! Many services, few connections.
 
-use std::fs;
-
 use discovery::provider::consul::{Agent, Wanted};
 use serde_json::json;
 
-use crate::{Watch, server::Server};
-
-/// Connections that this machine has open to a port of its own.
-pub(crate) fn connections_to(port: u16) -> usize {
-    let table = fs::read_to_string("/proc/net/tcp").unwrap();
-    let to = format!(":{port:04X}");
-    let open = |line: &&str| {
-        let mut fields = line.split_whitespace().skip(2);
-        let (remote, state) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""));
-        remote.ends_with(&to) && state == "01"
-    };
-    table.lines().filter(open).count()
-}
+use crate::{
+    Watch,
+    server::{Server, connections_to},
+};
 
 async fn watch_all(server: &Server, count: u16) -> Vec<Watch> {
     for number in 0..count {

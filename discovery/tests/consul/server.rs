@@ -282,6 +282,18 @@ fn spawn(folder: &Folder, config: &Value, arguments: &[&str]) -> Child {
         .unwrap()
 }
 
+/// Connections that this machine has open to a port of its own.
+pub(crate) fn connections_to(port: u16) -> usize {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let to = format!(":{port:04X}");
+    let open = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(2);
+        let (remote, state) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""));
+        remote.ends_with(&to) && state == "01"
+    };
+    table.lines().filter(open).count()
+}
+
 /// A port that the kernel has just chosen, and that nobody listens on.
 pub(crate) fn free_port() -> u16 {
     let [port] = ports();

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::run_within;
+use crate::{figures::ROW, support::run_within};
 
 /// Runs the future of a test in a network of its own. The caller must be the test itself: it is found again by name.
 pub(super) fn alone<F: Future<Output = ()>>(limit: Duration, test: F) {
@@ -42,7 +42,7 @@ pub(super) fn alone<F: Future<Output = ()>>(limit: Duration, test: F) {
     let output = unshare
         .args(["sh", "-ec", SET_UP])
         .arg(env::current_exe().expect("the path of this program"))
-        .args(["--exact", name, "--nocapture"])
+        .args(["--exact", name, "--nocapture", "--include-ignored"])
         .env(SERVERS, servers)
         .env("TEMPORARY", env!("CARGO_TARGET_TMPDIR"))
         .env("ACCOUNT", ACCOUNT)
@@ -64,7 +64,7 @@ pub(super) fn alone<F: Future<Output = ()>>(limit: Duration, test: F) {
         out.contains("test result: ok. 1 passed"),
         "{name} was not found:\n{out}"
     );
-    eprint!("{}", measured(&out));
+    print!("{}", measured(&out));
 }
 
 /// The folder of the servers' programs.
@@ -79,7 +79,9 @@ pub(super) fn figure(text: &str) {
 
 fn measured(out: &str) -> String {
     let lines = out.lines().filter_map(|line| line.split_once(FIGURE));
-    lines.map(|(_, text)| format!("{text}\n")).collect()
+    let said = lines.map(|(_, text)| format!("{text}\n"));
+    let rows = out.lines().filter_map(|line| line.split_once(ROW));
+    said.chain(rows.map(|(_, row)| format!("{ROW}{row}\n"))).collect()
 }
 
 fn servers() -> &'static str {

@@ -24,13 +24,13 @@ const ROLLED: Duration = Duration::from_mins(1);
 
 /// What runs in every pod: one listener on all addresses that says which it was reached at, and lets nobody in at those
 /// of no pod.
-struct Pods {
+pub(super) struct Pods {
     living: Arc<Mutex<BTreeSet<IpAddr>>>,
     _running: JoinSet<()>,
 }
 
 impl Pods {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("0.0.0.0:9001").await.expect("a free port");
         let living = Arc::new(Mutex::new(BTreeSet::new()));
         let mut running = JoinSet::new();
@@ -53,7 +53,7 @@ impl Pods {
     }
 
     /// From now on these are the addresses of pods; those of others refuse.
-    fn live(&self, addresses: BTreeSet<IpAddr>) {
+    pub(super) fn live(&self, addresses: BTreeSet<IpAddr>) {
         *self.living.lock().expect("no panic") = addresses;
     }
 }
@@ -86,7 +86,7 @@ async fn open_with(router: &Router) -> (Conn, IpAddr) {
     (client, at.ip())
 }
 
-async fn router(cluster: &Cluster) -> Router {
+pub(super) async fn router(cluster: &Cluster) -> Router {
     let kubeconfig = cluster.kubeconfig("admin", "admin-token");
     let provider = format!(
         "providers: {{ kubernetes: {{ kubeconfig: {} }} }}",
