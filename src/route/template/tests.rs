@@ -112,7 +112,10 @@ proptest! {
         rest in "(a|/|\\.|;|%20){0,6}",
     ) {
         let came = format!("/{a}/{rest}");
-        prop_assume!(judge(&came).is_ok());
+        // No assumption: a third of the paths are ambiguous, and of those a long run would not allow so many.
+        if judge(&came).is_err() {
+            return Ok(());
+        }
         let Ok(template) = Template::parse(&format!("/{template}"), &path("/{a}/{*rest}")) else {
             return Ok(());
         };
