@@ -93,7 +93,7 @@ impl Cluster {
         Self::watching_for(access, SPAN)
     }
 
-    /// As [`new`](Self::new), with watches of this length instead of 50 s: a server that is frozen is noticed five
+    /// As [`new`](Self::new), with watches of at most this length instead of 50 s: a server that is frozen is noticed five
     /// seconds after it, and each namespace costs one request in it.
     pub fn watching_for(access: Access, span: Duration) -> Self {
         let namespaces = Mutex::default();

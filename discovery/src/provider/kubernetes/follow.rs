@@ -29,7 +29,7 @@ pub(super) struct Follow {
     pub(super) access: Access,
     /// `None`: the one that the access names.
     pub(super) namespace: Option<Box<str>>,
-    /// How long one watch lasts.
+    /// How long one watch lasts at most; it is up to a fifth shorter.
     pub(super) span: Duration,
 }
 
@@ -140,7 +140,9 @@ impl Follow {
                 progress.version.insert(listed.version)
             }
         };
-        let mut watch = api.watch(version, self.span).await?;
+        // Routers that lost one server together must not come back to it together for ever.
+        let span = self.span.mul_f64(1.0 - fastrand::f64() / 5.0);
+        let mut watch = api.watch(version, span).await?;
         // Before it accepts a watch the server has looked at the version, so nothing was missed up to now.
         if let Some(namespace) = namespace.upgrade() {
             namespace.alive();
