@@ -56,6 +56,12 @@ pub(crate) async fn measure(
     let title = |what| format!("{name}, a change per second: {what}");
     row(&title("first session on a new endpoint"), "100 ms", &mut first);
     row(&title("last session on a removed one"), "100 ms", &mut last);
+    // On a machine that is busy with other work this is what the figures above are as well.
+    single(
+        &title("longest pause between two sessions"),
+        "",
+        &show(sessions.longest_pause()),
+    );
     let (mut settled, mut rate) = (Vec::new(), 0.0);
     for _ in 0..STORMS {
         let mut pace = interval(Duration::from_millis(20));
@@ -136,6 +142,12 @@ impl Sessions {
         first(&opened)
             .expect("there is one")
             .saturating_duration_since(answered)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        let opened = self.opened.borrow();
+        let pauses = opened.windows(2).map(|pair| pair[1].0 - pair[0].0);
+        pauses.max().unwrap_or_default()
     }
 
     /// How long after `answered` a session was last on any but `endpoint`; 0 if none was.
