@@ -17,6 +17,9 @@
 mod agent;
 mod answer;
 mod cursor;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzed;
 mod instance;
 mod pace;
 mod registration;

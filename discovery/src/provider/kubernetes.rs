@@ -18,6 +18,9 @@
 mod access;
 mod api;
 mod follow;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzed;
 mod namespace;
 mod select;
 mod slice;
@@ -93,8 +96,8 @@ impl Cluster {
         Self::watching_for(access, SPAN)
     }
 
-    /// As [`new`](Self::new), with watches of at most this length instead of 50 s: a server that is frozen is noticed five
-    /// seconds after it, and each namespace costs one request in it.
+    /// As [`new`](Self::new), with watches of at most this length instead of 50 s: a server that is frozen is noticed
+    /// five seconds after it, and each namespace costs one request in it.
     pub fn watching_for(access: Access, span: Duration) -> Self {
         let namespaces = Mutex::default();
         let shared = Arc::new(Shared {

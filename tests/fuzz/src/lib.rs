@@ -7,6 +7,8 @@
 //!
 //! Not here: any bound on time or memory.
 
+pub mod head;
+
 use longhaul::relay::frames::{Sender, Violation};
 
 /// An input of the fuzzer: whose frames, how to cut them, and the frames.

@@ -21,6 +21,8 @@ use kube::client::{Body, Client};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
+#[cfg(fuzzing)]
+pub(super) use self::stream::Lines;
 pub(super) use self::{
     error::Error,
     stream::{Event, Watch},

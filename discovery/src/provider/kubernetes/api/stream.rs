@@ -32,10 +32,16 @@ pub(in super::super) enum Event {
 /// A watch that the server has accepted.
 pub(in super::super) struct Watch {
     body: Body,
+    lines: Lines,
+    deadline: Instant,
+}
+
+/// What has come of a watch and was not told yet.
+#[derive(Default)]
+pub(in super::super) struct Lines {
     buffer: Vec<u8>,
     /// Up to where the buffer was searched for the end of a line.
     searched: usize,
-    deadline: Instant,
 }
 
 #[derive(Deserialize)]
@@ -74,8 +80,7 @@ impl Watch {
     pub(super) fn new(body: Body, deadline: Instant) -> Self {
         Self {
             body,
-            buffer: Vec::new(),
-            searched: 0,
+            lines: Lines::default(),
             deadline,
         }
     }
@@ -84,27 +89,17 @@ impl Watch {
     /// without losing an event.
     pub(in super::super) async fn next(&mut self) -> Result<Option<(Event, String)>, Error> {
         loop {
-            let fresh = &self.buffer[self.searched..];
-            if let Some(end) = fresh.iter().position(|byte| *byte == b'\n') {
-                let end = self.searched + end;
-                let event = event(&self.buffer[..end]);
-                self.buffer.drain(..=end);
-                self.searched = 0;
-                if self.buffer.is_empty() {
-                    // A large event must not leave its room behind for the life of the watch.
-                    self.buffer = Vec::new();
-                }
-                return event.map(Some);
-            }
-            self.searched = self.buffer.len();
-            if self.searched > EVENT_BYTES {
-                return Err(Error::Huge(EVENT_BYTES));
+            if let Some(event) = self.lines.next()? {
+                return Ok(Some(event));
             }
             let Some(bytes) = self.chunk().await? else {
-                let cut = self.buffer.iter().any(|byte| !byte.is_ascii_whitespace());
-                return if cut { Err(Error::Cut) } else { Ok(None) };
+                return if self.lines.is_cut() {
+                    Err(Error::Cut)
+                } else {
+                    Ok(None)
+                };
             };
-            self.buffer.extend_from_slice(&bytes);
+            self.lines.push(&bytes);
         }
     }
 
@@ -124,6 +119,40 @@ impl Watch {
                 }
             }
         }
+    }
+}
+
+// === impl Lines ===
+
+impl Lines {
+    pub(in super::super) fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next event and the version after it; `None` when more has to come first.
+    pub(in super::super) fn next(&mut self) -> Result<Option<(Event, String)>, Error> {
+        let fresh = &self.buffer[self.searched..];
+        let Some(end) = fresh.iter().position(|byte| *byte == b'\n') else {
+            self.searched = self.buffer.len();
+            if self.searched > EVENT_BYTES {
+                return Err(Error::Huge(EVENT_BYTES));
+            }
+            return Ok(None);
+        };
+        let end = self.searched + end;
+        let event = event(&self.buffer[..end]);
+        self.buffer.drain(..=end);
+        self.searched = 0;
+        if self.buffer.is_empty() {
+            // A large event must not leave its room behind for the life of the watch.
+            self.buffer = Vec::new();
+        }
+        event.map(Some)
+    }
+
+    /// Whether the last event is not all there.
+    pub(in super::super) fn is_cut(&self) -> bool {
+        self.buffer.iter().any(|byte| !byte.is_ascii_whitespace())
     }
 }
 
