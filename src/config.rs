@@ -174,6 +174,8 @@ pub struct Service {
     pub connect_timeout: Duration,
     /// `handshake_timeout: 5s`: the time from the dial to the backend's answer, over all tries.
     pub handshake_timeout: Duration,
+    /// `response_timeout: 5m`: the time from the last piece of a plain request to the head of its answer.
+    pub response_timeout: Duration,
     /// `retry:` when another endpoint is tried.
     pub retry: Retry,
     /// `drain:` what happens to sessions whose endpoint or route is going away.

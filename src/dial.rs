@@ -11,12 +11,14 @@
 //!   the handshake ends.
 //! - What the backend answers otherwise (401, 403, 404, 503 with its body) passes through.
 //!
-//! Not here: which endpoint ([`crate::balance`]), the session itself ([`crate::relay`]).
+//! A request that is no handshake takes the way of `dial/plain.rs`. Not here: which endpoint ([`crate::balance`]), the
+//! session itself ([`crate::relay`]).
 
 mod attempt;
 mod connect;
 mod offer;
 mod open;
+mod plain;
 mod replay;
 pub mod verify;
 
@@ -34,9 +36,9 @@ use tokio::time::Instant;
 use self::attempt::{Attempts, Failed, Success};
 pub use self::open::Opening;
 use crate::{
-    answer::{Answer, Body},
+    answer::Body,
     listen::{Arrival, Kind, Upgrade},
-    policy::headers::strip_response,
+    policy::{headers::strip_response, out_of_order},
     route::Matched,
     router::{Planned, Router, UnderWay},
     telemetry::metrics::HandshakeEnd,
@@ -89,18 +91,17 @@ impl tower::Service<Request<Incoming>> for Forward {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let (mut head, _) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let extensions = &mut head.extensions;
         let (Some(arrival), Some(kind), Some(matched)) =
             (extensions.remove(), extensions.remove(), extensions.remove())
         else {
             // Only a stack that was composed without the steps before this one gets here.
-            return Box::pin(std::future::ready(Ok(no_upgrade())));
+            return Box::pin(std::future::ready(Ok(out_of_order().into_response())));
         };
         let Kind::WebSocket(upgrade) = kind else {
-            let matched: Matched = matched;
-            matched.planned.metrics.handshake(HandshakeEnd::NotUpgrade);
-            return Box::pin(std::future::ready(Ok(no_upgrade())));
+            let exchange = plain::Exchange::new(&self.router, matched, head, body);
+            return Box::pin(async move { Ok(exchange.run().await) });
         };
         let handshake = Handshake {
             router: Arc::clone(&self.router),
@@ -113,14 +114,6 @@ impl tower::Service<Request<Incoming>> for Forward {
         };
         Box::pin(async move { Ok(handshake.run().await) })
     }
-}
-
-fn no_upgrade() -> Response<Body> {
-    Answer::new(
-        StatusCode::UPGRADE_REQUIRED,
-        "this route takes WebSocket upgrades only",
-    )
-    .into_response()
 }
 
 // === impl Handshake ===

@@ -37,7 +37,7 @@ pub fn clean(_: &Router, head: &mut Parts) -> Result<(), Answer> {
 }
 
 /// Only a stack that was composed without the steps before this one gets here.
-fn out_of_order() -> Answer {
+pub(crate) fn out_of_order() -> Answer {
     Answer::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "the steps of this router are out of order",

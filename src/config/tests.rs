@@ -69,6 +69,7 @@ fn what_is_left_out_has_the_documented_default() {
         (chat.connect_timeout, chat.handshake_timeout),
         (Duration::from_secs(1), Duration::from_secs(5))
     );
+    assert_eq!(chat.response_timeout, Duration::from_secs(300));
     assert_eq!(
         (chat.retry.attempts, chat.retry.on_connect, chat.retry.on_timeout),
         (3, true, true)

@@ -65,7 +65,7 @@ const SHORT: usize = 1024;
 const FEW: usize = 32;
 
 /// The longest response head that is read.
-const MAX_HEAD: usize = 64 * 1024;
+pub(super) const MAX_HEAD: usize = 64 * 1024;
 
 /// How long the body of a refusal may take; the client's patience usually ends earlier.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(60);

@@ -45,8 +45,10 @@ pub fn to_backend(headers: &mut HeaderMap, peer: &Peer, route: &Route, kind: Kin
         Kind::WebSocket(_) => {
             // It can only say 0, and says nothing that the backend needs.
             headers.remove(header::CONTENT_LENGTH);
-            // Without a body there is nothing to go on with (RFC 9110, 10.1.1), and a 100 before the 101 only confuses.
+            // Without a body there is nothing to go on with (RFC 9110, 10.1.1), and a 100 before the 101 only confuses. Nor
+            // can there be trailers.
             headers.remove(header::EXPECT);
+            headers.remove(header::TRAILER);
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
@@ -73,13 +75,20 @@ pub fn strip_response(status: StatusCode, headers: &mut HeaderMap) {
     }
 }
 
-/// What one connection says to the next and to nobody after it.
-static HOP_BY_HOP: [HeaderName; 10] = [
+/// Drops from a client's trailers what would be told by somebody else, or judged, if it were in the header: some backends
+/// make no difference.
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    drop_all(trailers, |name| {
+        HOP_BY_HOP.contains(name) || is_essential(name) || is_alias(name.as_str())
+    });
+}
+
+/// What one connection says to the next and to nobody after it. Not `Trailer`, which names what follows the body.
+static HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::TE,
-    header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     header::PROXY_AUTHENTICATE,

@@ -60,8 +60,10 @@ pub enum Refused {
 #[derive(Clone)]
 struct Families {
     handshakes: Family<HandshakeLabels, Counter>,
+    requests: Family<RequestLabels, Counter>,
     closes: Family<CloseLabels, Counter>,
     seconds: Family<ServiceLabels, Histogram, fn() -> Histogram>,
+    request_seconds: Family<ServiceLabels, Histogram, fn() -> Histogram>,
     connections: Family<WorkerLabels, Gauge>,
 }
 
@@ -70,6 +72,13 @@ struct HandshakeLabels {
     route: Arc<str>,
     service: Arc<str>,
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: Arc<str>,
+    service: Arc<str>,
+    code: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -237,8 +246,10 @@ impl Families {
     fn register(registry: &mut Registry) -> Self {
         let all = Self {
             handshakes: Family::default(),
+            requests: Family::default(),
             closes: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(HANDSHAKE_BUCKETS)),
+            request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_BUCKETS)),
             connections: Family::default(),
         };
         registry.register(
@@ -258,6 +269,17 @@ impl Families {
             all.seconds.clone(),
         );
         registry.register(
+            "longhaul_requests",
+            "Plain requests by the class of their answer; none: the client left before",
+            all.requests.clone(),
+        );
+        registry.register_with_unit(
+            "longhaul_request",
+            "From the head of a plain request to the head of the backend's answer, all tries included",
+            Unit::Seconds,
+            all.request_seconds.clone(),
+        );
+        registry.register(
             "longhaul_connections",
             "Client connections that a worker holds",
             all.connections.clone(),
@@ -270,6 +292,11 @@ impl Families {
 /// the default connect and handshake timeouts, so that what piles up behind either has a bucket of its own.
 const HANDSHAKE_BUCKETS: [f64; 13] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+];
+
+/// The same, and the long polls of SignalR (90 s) and of others.
+const REQUEST_BUCKETS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0, 100.0, 300.0,
 ];
 
 #[cfg(test)]

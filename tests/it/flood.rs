@@ -153,7 +153,7 @@ fn a_kept_alive_connection_that_falls_silent_is_closed() {
         let router = Router::start(&Config::to(&[&backend]).line("limits: { request_deadline: 1s }")).await;
         let mut client = Conn::connect(router.address()).await;
         client.write(&Request::plain("/").bytes()).await;
-        assert_eq!(client.response().await.status(), 426);
+        assert_eq!(client.response().await.status(), 200);
         let (left, _) = within(Duration::from_secs(5), "the connection is closed", client.rest()).await;
         assert!(
             left.is_empty() || left.starts_with(b"HTTP/1.1 408"),

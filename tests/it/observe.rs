@@ -305,12 +305,18 @@ fn probes_answer_and_nothing_else_is_offered_to_the_world() {
         ] {
             assert_eq!(router.get(path).await.status(), status, "{path}");
         }
+        let router = Router::start(&Config::default().service("chat", &[backend.address], "").route(
+            "path: /chat",
+            "chat",
+            "",
+        ))
+        .await;
         for path in ["/livez", "/readyz", "/metrics", "/api/sessions"] {
             let mut client = Conn::connect(router.address()).await;
             client.write(&Request::plain(path).bytes()).await;
             assert_eq!(
                 client.response().await.status(),
-                426,
+                404,
                 "{path} on the clients' address"
             );
         }

@@ -50,8 +50,8 @@ async fn every_kind_of_backend() -> (Config, Vec<(Backend, String, u16)>) {
     (config, services)
 }
 
-/// Requests that the router refuses by itself.
-fn refused() -> Vec<(&'static str, Request, u16)> {
+/// Requests that open no session.
+fn without_session() -> Vec<(&'static str, Request, u16)> {
     vec![
         ("no route", telling("/nowhere"), 404),
         ("a bad path", telling("/../x"), 400),
@@ -69,7 +69,7 @@ fn refused() -> Vec<(&'static str, Request, u16)> {
         (
             "a plain request",
             telling("/good").without("Upgrade").with("Connection", "close"),
-            426,
+            200,
         ),
         (
             "too many fields",
@@ -87,7 +87,7 @@ fn no_secret_is_in_any_log_line_metric_or_admin_answer() {
         for (_, target, status) in &services {
             assert_eq!(send(&router, &telling(target).bytes()).await, *status, "{target}");
         }
-        for (name, request, status) in refused() {
+        for (name, request, status) in without_session() {
             assert_eq!(send(&router, &request.bytes()).await, status, "{name}");
         }
         send(&router, format!("{SECRET} is no request\r\n\r\n").as_bytes()).await;

@@ -29,6 +29,9 @@ async fn send(router: &Router, bytes: &[u8]) -> Answers {
             let Some(head) = client.head().await else {
                 return true;
             };
+            if head.status() == 100 {
+                continue;
+            }
             answers.statuses.push(head.status());
             if head.status() == 101 {
                 return false;
@@ -62,13 +65,19 @@ fn oddity(head: &Head) -> Option<String> {
             return Some(format!("{name:?}: {value:?}"));
         }
     }
-    let once = [
-        "host",
+    let upgrade = [
         "upgrade",
         "connection",
         "sec-websocket-key",
         "sec-websocket-version",
+        "host",
     ];
+    // A request of HTTP/1.0 asks for no upgrade, whatever it says.
+    let once = if head.has("upgrade") {
+        &upgrade[..]
+    } else {
+        &upgrade[4..]
+    };
     let never = ["content-length", "transfer-encoding", "trailer", "te", "expect"];
     let wrong = once.iter().find(|name| head.values(name).len() != 1);
     wrong
@@ -91,7 +100,8 @@ fn every_ambiguous_request_is_refused_or_reaches_the_backend_once_and_canonical(
             let oddities: Vec<_> = seen.iter().filter_map(oddity).collect();
             let first = answers.statuses.first().copied();
             let refused = first.is_none_or(|status| status / 100 == 4) && seen.is_empty() && answers.closed;
-            let accepted = first == Some(101) && seen.len() == 1;
+            let accepted = matches!(first, Some(101 | 200)) && seen.len() == 1;
+            let accepted = accepted && (first == Some(101)) == seen[0].has("upgrade");
             let fits = match verdict {
                 Verdict::Refused => first == Some(400) && refused,
                 Verdict::Accepted => accepted,
@@ -106,6 +116,42 @@ fn every_ambiguous_request_is_refused_or_reaches_the_backend_once_and_canonical(
         }
         assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
         open(&router).await.echoes("none the worse").await;
+    });
+}
+
+#[test]
+fn every_ambiguous_body_of_a_plain_request_is_refused_or_ends_where_the_backend_is_told() {
+    run_within(Duration::from_mins(3), async {
+        let backend = Backend::echo().await;
+        let config = Config::default()
+            .service("chat", &[backend.address], "")
+            .route("path: /upload", "chat", "")
+            .line("limits: { request_deadline: 1s }");
+        let router = Router::start(&config).await;
+        let mut passed = 0;
+        for (name, bytes) in payloads::plain() {
+            let before = backend.heads().len();
+            let answers = send(&router, &bytes).await;
+            let seen = backend.heads().split_off(before);
+            let first = answers.statuses.first().copied();
+            // What follows has no route, whoever reads it as a request.
+            let later = answers.statuses.iter().skip(1).all(|status| status / 100 == 4);
+            let canonical = seen.iter().all(|head| {
+                let lengths = head.values("content-length").len() + head.values("transfer-encoding").len();
+                head.start == "POST /upload HTTP/1.1" && lengths == 1
+            });
+            let refused = first.is_none_or(|status| status / 100 == 4) && answers.closed;
+            // A body that is not whole yet is waited for.
+            let fits = refused || (matches!(first, None | Some(200)) && seen.len() == 1);
+            assert!(
+                fits && later && canonical,
+                "{name}: {:?}, closed {}, {seen:?}",
+                answers.statuses,
+                answers.closed
+            );
+            passed += usize::from(first == Some(200));
+        }
+        assert!((5..30).contains(&passed), "{passed} passed");
     });
 }
 
@@ -163,7 +209,13 @@ fn after_a_refused_upgrade_the_next_request_is_routed_on_its_own() {
             let second = Request::upgrade("/admin").bytes();
             client.try_write(&[request.bytes(), second].concat()).await.ok();
             let first = client.head().await.unwrap_or_else(|| panic!("{name}: no answer"));
-            assert_eq!(first.status() / 100, 4, "{name}: {first:?}");
+            // These ask for no WebSocket, and are answered without one.
+            let plain = ["HTTP/1.0", "h2c", "another protocol"].contains(&name);
+            assert_eq!(
+                first.status() / 100,
+                if plain { 2 } else { 4 },
+                "{name}: {first:?}"
+            );
             if name != "a HEAD" {
                 let length = first
                     .value("content-length")
@@ -190,11 +242,14 @@ fn after_a_refused_upgrade_the_next_request_is_routed_on_its_own() {
                 head.status() / 100 == 4 || head.status() == 101,
                 "{name}: {head:?}"
             );
-            for seen in public.heads() {
-                assert_eq!(oddity(&seen), None, "{name}");
+            for seen in public.heads().iter().filter(|head| head.has("upgrade")) {
+                assert_eq!(oddity(seen), None, "{name}");
             }
         }
         assert!(admin.heads().is_empty(), "{:?}", admin.heads());
         assert!(public.heads().iter().all(|head| head.target() == "/chat"));
+        // What was no upgrade here is none behind.
+        let plain = public.heads().into_iter().filter(|head| !head.has("upgrade"));
+        assert_eq!(plain.filter(|head| !head.has("http2-settings")).count(), 3);
     });
 }

@@ -54,6 +54,8 @@ pub(super) fn service(service: &mut Section<'_>, folder: &Path) -> Option<Servic
     let connect_timeout = service.or("connect_timeout", connect, &wait, CONNECT);
     let handshake = "The time from the dial to the backend's answer, over all tries.";
     let handshake_timeout = service.or("handshake_timeout", handshake, &wait, HANDSHAKE);
+    let response = "The time from the last piece of a plain request to the head of its answer.";
+    let response_timeout = service.or("response_timeout", response, &wait, RESPONSE);
     let retry = "When another endpoint is tried; only before the client was answered.";
     let retry = service.section("retry", retry, "`{ attempts: 3 }`", self::retry);
     let drain = "What happens to the sessions of an endpoint that leaves.";
@@ -67,6 +69,7 @@ pub(super) fn service(service: &mut Section<'_>, folder: &Path) -> Option<Servic
         max_sessions_per_endpoint: NonZeroUsize::new(most),
         connect_timeout,
         handshake_timeout,
+        response_timeout,
         retry,
         drain,
     })
@@ -173,6 +176,8 @@ const MAX_SESSIONS: usize = 10_000_000;
 const CONNECT: &str = "1s";
 /// A client gives up after 10 to 20 s; three tries and a slow backend's authentication fit in half of that.
 const HANDSHAKE: &str = "5s";
+/// Long polls are answered after up to 100 s, and some reports take their time; this is for backends that are stuck.
+const RESPONSE: &str = "5m";
 /// The clock's granularity, with room for one round trip.
 const MIN_WAIT: Duration = Duration::from_millis(1);
 /// Who waits longer has a unit wrong.

@@ -1,6 +1,6 @@
-//! What is counted per route: how handshakes and sessions ended.
+//! What is counted per route: how handshakes, plain requests and sessions ended.
 //!
-//! In: a [`HandshakeEnd`] per request, an [`Outcome`] per session. Out: one addition to a counter that is found by index.
+//! In: a [`HandshakeEnd`] per handshake, a status per plain request, an [`Outcome`] per session. Out: one addition to a counter that is found by index.
 //!
 //! Handshake counters exist from the start, so that an alert sees the first failure as a rise from zero. Close counters,
 //! 57 to a route, appear when first needed.
@@ -14,15 +14,18 @@ use std::{
     time::Duration,
 };
 
+use http::StatusCode;
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 
-use super::{CloseLabels, Families, HandshakeLabels, ServiceLabels};
+use super::{CloseLabels, Families, HandshakeLabels, RequestLabels, ServiceLabels};
 use crate::relay::{Initiator, Outcome};
 
 /// The counters of one route; made by [`super::Metrics::route`].
 pub struct RouteMetrics {
     handshakes: [Counter; HandshakeEnd::ALL.len()],
     seconds: Histogram,
+    requests: [Counter; CLASSES.len()],
+    request_seconds: Histogram,
     closes: [[OnceLock<Counter>; CODES.len()]; INITIATORS],
     families: Families,
     route: Arc<str>,
@@ -82,6 +85,16 @@ impl RouteMetrics {
             seconds: families.seconds.get_or_create_owned(&ServiceLabels {
                 service: Arc::clone(service),
             }),
+            requests: CLASSES.map(|code| {
+                families.requests.get_or_create_owned(&RequestLabels {
+                    route: Arc::clone(route),
+                    service: Arc::clone(service),
+                    code,
+                })
+            }),
+            request_seconds: families.request_seconds.get_or_create_owned(&ServiceLabels {
+                service: Arc::clone(service),
+            }),
             closes: Default::default(),
             families: families.clone(),
             route: Arc::clone(route),
@@ -97,6 +110,16 @@ impl RouteMetrics {
     /// Counts the time from the request head to the backend's answer, for handshakes that reached one.
     pub fn handshake_seconds(&self, taken: Duration) {
         self.seconds.observe(taken.as_secs_f64());
+    }
+
+    /// Counts a plain request by its answer; `None` if the client left before.
+    pub fn request(&self, status: Option<StatusCode>) {
+        self.requests[class_index(status)].inc();
+    }
+
+    /// Counts the time from the request head to the head of the backend's answer.
+    pub fn request_seconds(&self, taken: Duration) {
+        self.request_seconds.observe(taken.as_secs_f64());
     }
 
     /// Counts a session that ended.
@@ -179,8 +202,19 @@ fn code_index(code: Option<u16>) -> usize {
     }
 }
 
+fn class_index(status: Option<StatusCode>) -> usize {
+    match status.map(|status| status.as_u16() / 100) {
+        Some(class @ 2..=5) => usize::from(class - 2),
+        // A backend may make up any number.
+        Some(_) => CLASSES.len() - 2,
+        None => CLASSES.len() - 1,
+    }
+}
+
 /// Client, backend and router.
 const INITIATORS: usize = Initiator::Router as usize + 1;
+
+pub(super) const CLASSES: [&str; 6] = ["2xx", "3xx", "4xx", "5xx", "other", "none"];
 
 pub(super) const CODES: [&str; 19] = [
     "1000", "1001", "1002", "1003", "1004", "1005", "1006", "1007", "1008", "1009", "1010", "1011", "1012",

@@ -144,7 +144,7 @@ async fn every_metric_of_the_contract_has_exactly_its_name_and_labels() {
         let names = values.keys().map(String::as_str).collect();
         labels.entry(name).or_default().insert(names);
     }
-    let promised: [(&str, &[&str]); 21] = [
+    let promised: [(&str, &[&str]); 25] = [
         ("longhaul_accept_errors_total", &[]),
         ("longhaul_build_info", &["version"]),
         ("longhaul_bytes_total", &["direction", "service"]),
@@ -153,6 +153,10 @@ async fn every_metric_of_the_contract_has_exactly_its_name_and_labels() {
         ("longhaul_connections_refused_total", &["reason"]),
         ("longhaul_discovery_age_seconds", &["service"]),
         ("longhaul_endpoints", &["service", "state"]),
+        ("longhaul_requests_total", &["code", "route", "service"]),
+        ("longhaul_request_seconds_bucket", &["le", "service"]),
+        ("longhaul_request_seconds_count", &["service"]),
+        ("longhaul_request_seconds_sum", &["service"]),
         ("longhaul_handshake_seconds_bucket", &["le", "service"]),
         ("longhaul_handshake_seconds_count", &["service"]),
         ("longhaul_handshake_seconds_sum", &["service"]),

@@ -70,6 +70,19 @@ pub(super) fn all() -> Vec<Payload> {
     table
 }
 
+/// The ambiguous bodies again, of requests for `/upload` that are plain.
+pub(super) fn plain() -> Vec<(&'static str, Vec<u8>)> {
+    let table = [framing::LENGTHS, framing::CODINGS, framing::BOTH, framing::CHUNKS].concat();
+    let bytes = |odd: &str, body: &str| {
+        let head = format!("POST /upload HTTP/1.1\r\nHost: chat.example.com\r\n{odd}\r\n");
+        format!("{head}{body}{}", second()).into_bytes()
+    };
+    table
+        .into_iter()
+        .map(|(name, odd, body, _)| (name, bytes(odd, body)))
+        .collect()
+}
+
 type Whole = (&'static str, Vec<u8>, Verdict);
 
 fn request(fields: &str) -> Vec<u8> {

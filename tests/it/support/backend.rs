@@ -17,7 +17,7 @@ use super::{Conn, Frame, Head, SOON, within};
 /// What a backend that runs by itself does with each connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Script {
-    /// A correct 101, then every message goes back and a Close is answered.
+    /// A correct 101, then every message goes back and a Close is answered; what is no upgrade gets a 200.
     Echo,
     /// Resets the connection once the request head is there.
     Reset,
@@ -124,10 +124,23 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     loop {
         let Some(head) = conn.head().await else { return };
         shared.heads.lock().unwrap().push(head.clone());
-        let named = accept_bytes(&head, &format!("X-Backend: {}\r\n", shared.name));
+        if matches!(script, Script::Echo) && !head.has("upgrade") {
+            if conn.try_body(&head).await.is_err() {
+                return;
+            }
+            if conn
+                .try_write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nplain\n")
+                .await
+                .is_err()
+            {
+                return;
+            }
+            continue;
+        }
+        let named = || accept_bytes(&head, &format!("X-Backend: {}\r\n", shared.name));
         match &script {
             Script::Echo => {
-                if conn.try_write(&named).await.is_ok() {
+                if conn.try_write(&named()).await.is_ok() {
                     echo(&mut conn).await;
                 }
                 return;
@@ -135,7 +148,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
             Script::Reset => return conn.reset(),
             Script::Silent => while conn.next().await.is_ok() {},
             Script::Leave => {
-                conn.try_write(&named).await.ok();
+                conn.try_write(&named()).await.ok();
                 return;
             }
             Script::Answer(bytes) => {

@@ -149,16 +149,30 @@ impl Conn {
     /// An answer and its body, by Content-Length, chunks or the end of the connection.
     pub(crate) async fn response(&mut self) -> Response {
         let head = self.head().await.expect("an answer");
-        let body = if let Some(length) = head.value("content-length") {
-            self.take(length.parse().expect("a length")).await
-        } else if head.value("transfer-encoding") == Some("chunked") {
-            self.chunks().await
+        let body = if head.has("content-length") || head.has("transfer-encoding") {
+            self.body(&head).await
         } else if matches!(head.status(), 100..=199 | 204 | 304) {
             Vec::new()
         } else {
             self.rest().await.0
         };
         Response { head, body }
+    }
+
+    /// The body that this head announces, of a length or in chunks.
+    pub(crate) async fn body(&mut self, head: &Head) -> Vec<u8> {
+        within(SOON, "a body", self.try_body(head))
+            .await
+            .expect("a body, not the end")
+    }
+
+    /// As [`Self::body`], of a peer that may leave.
+    pub(crate) async fn try_body(&mut self, head: &Head) -> Result<Vec<u8>, End> {
+        match head.value("content-length") {
+            Some(length) => self.try_take(length.parse().expect("a length")).await,
+            None if head.value("transfer-encoding") == Some("chunked") => self.chunks().await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Reads a head as a backend and answers it with a correct 101.
@@ -170,12 +184,15 @@ impl Conn {
 
     /// Exactly so many bytes.
     pub(crate) async fn take(&mut self, count: usize) -> Vec<u8> {
+        let taken = within(SOON, "bytes", self.try_take(count)).await;
+        taken.unwrap_or_else(|end| panic!("{end:?} after {} of {count} bytes", self.ahead.len()))
+    }
+
+    async fn try_take(&mut self, count: usize) -> Result<Vec<u8>, End> {
         while self.ahead.len() < count {
-            if let Err(end) = within(SOON, "bytes", self.fill()).await {
-                panic!("{end:?} after {} of {count} bytes", self.ahead.len());
-            }
+            self.fill().await?;
         }
-        self.ahead.split_to(count).to_vec()
+        Ok(self.ahead.split_to(count).to_vec())
     }
 
     /// Everything up to the end of the connection.
@@ -244,18 +261,18 @@ impl Conn {
         }
     }
 
-    async fn chunks(&mut self) -> Vec<u8> {
+    async fn chunks(&mut self) -> Result<Vec<u8>, End> {
         let mut body = Vec::new();
         loop {
             let mut line = Vec::new();
             while !line.ends_with(b"\r\n") {
-                line.extend(self.take(1).await);
+                line.extend(self.try_take(1).await?);
             }
             let length =
                 usize::from_str_radix(String::from_utf8_lossy(&line).trim(), 16).expect("a chunk length");
-            let chunk = self.take(length + 2).await;
+            let chunk = self.try_take(length + 2).await?;
             if length == 0 {
-                return body;
+                return Ok(body);
             }
             body.extend_from_slice(&chunk[..length]);
         }

@@ -1,0 +1,285 @@
+//! A request that is no handshake: to a backend and back, as it comes.
+//!
+//! In: a request that has passed every policy. Out: the backend's answer, its body still streaming, or one of our own.
+//!
+//! - Bodies pass both ways frame by frame, each read when the one before was written; nothing is kept, compressed or cut.
+//!   Length and coding are written anew from what was parsed.
+//! - It goes over a connection that is used again ([`pool`]) and never for a session. What cannot be sent twice takes only
+//!   one that was used within [`FRESH`], so that the backend has hardly closed it just now.
+//! - Another endpoint is asked where this one cannot have begun (no connection, nothing sent), or where a method that may be
+//!   repeated came without a body and the connection ended before any answer. Nothing is repeated after an answer.
+//! - Dial and picks have `handshake_timeout`, all together; the head of the answer has `response_timeout` from the last
+//!   piece of the request; the answer's body has all the time it wants.
+//! - Its endpoint counts it among its sessions until the answer's body has ended: a long poll is load as a session is.
+//! - A client that leaves ends it, and the connection to the backend with it.
+//!
+//! Informational answers end here, but for 100, which lets the body through.
+
+mod link;
+mod pool;
+mod request;
+mod trouble;
+mod upload;
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use http::{HeaderValue, Response, StatusCode, Version, header, request::Parts};
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+use tower::Service as _;
+
+use self::{
+    link::{Download, Link, Place},
+    request::Outgoing,
+    trouble::{Failed, Sent, Trouble, judge},
+    upload::{Progress, Silent},
+};
+use crate::{
+    answer::Body,
+    balance::{Lease, Pick, Tried},
+    config,
+    policy::headers::strip_response,
+    route::Matched,
+    router::{Router, UnderWay},
+    telemetry::metrics::RouteMetrics,
+};
+
+/// A request on its way to a backend.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    router: Arc<Router>,
+    matched: Matched,
+    request: Outgoing,
+    started: Instant,
+    under_way: UnderWay,
+}
+
+/// A backend's answer.
+struct Answered {
+    response: Response<Incoming>,
+    link: Link,
+    progress: Arc<Progress>,
+    lease: Lease,
+}
+
+/// Counts how a request was answered; a client that leaves drops it.
+struct Tally {
+    metrics: Arc<RouteMetrics>,
+    started: Instant,
+    status: Option<StatusCode>,
+}
+
+/// Any pooled connection will do for a request that can be repeated.
+const ANY: Duration = Duration::MAX;
+
+/// Shorter than the shortest keep-alive that servers come with (2 s).
+const FRESH: Duration = Duration::from_secs(1);
+
+// === impl Exchange ===
+
+impl Exchange {
+    pub(super) fn new(router: &Arc<Router>, matched: Matched, head: Parts, body: Incoming) -> Self {
+        Self {
+            router: Arc::clone(router),
+            request: Outgoing::new(head, matched.upstream.clone(), body),
+            matched,
+            started: Instant::now(),
+            under_way: router.begin(),
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Response<Body> {
+        let mut tally = Tally {
+            metrics: Arc::clone(&self.matched.planned.metrics),
+            started: self.started,
+            status: None,
+        };
+        let settings = self.matched.planned.service.settings.load_full();
+        let response = match self.attempt(&settings).await {
+            Ok(answered) => {
+                tally.answered();
+                self.pass_on(answered)
+            }
+            Err(failed) => {
+                self.log_failure(&failed);
+                failed.trouble.answer().into_response()
+            }
+        };
+        tally.status = Some(response.status());
+        response
+    }
+
+    /// Tries until one answers, or until no other may be asked.
+    async fn attempt(&mut self, settings: &Arc<config::Service>) -> Result<Answered, Failed> {
+        let mut tried = Tried::new();
+        let mut last: Option<Failed> = None;
+        loop {
+            let lease = match self.lease(settings, &tried).await {
+                Ok(lease) => lease,
+                // What went wrong with the endpoints that there are says more than that there are no others.
+                Err(trouble) => return Err(last.unwrap_or_else(|| Failed::new(trouble, None, &tried))),
+            };
+            let endpoint = Arc::clone(lease.endpoint());
+            tried.add(&endpoint.identity);
+            let trouble = match self.ask(&Place::new(settings, &endpoint)).await {
+                Ok((response, link, progress)) => {
+                    lease.established();
+                    return Ok(Answered {
+                        response,
+                        link,
+                        progress,
+                        lease,
+                    });
+                }
+                Err(trouble) => trouble,
+            };
+            if let Some(failure) = trouble.blame() {
+                lease.failed(failure);
+            }
+            let again = trouble.may_retry(settings.retry) && tried.len() < settings.retry.attempts;
+            let failed = Failed::new(trouble, Some(endpoint.address), &tried);
+            if !again {
+                return Err(failed);
+            }
+            last = Some(failed);
+        }
+    }
+
+    async fn lease(&self, settings: &config::Service, tried: &Tried) -> Result<Lease, Trouble> {
+        let deadline = self.started + settings.handshake_timeout;
+        let mut balance = self.matched.planned.service.balance.clone();
+        match timeout_at(deadline, balance.call(self.pick(tried))).await {
+            Ok(picked) => picked.map_err(Trouble::Unavailable),
+            Err(_) => Err(Trouble::NotKnown),
+        }
+    }
+
+    fn pick(&self, tried: &Tried) -> Pick {
+        Pick::except(tried.clone())
+    }
+
+    /// Asks one endpoint: over a connection that there is, and where that turns out to be closed over a new one.
+    async fn ask(&mut self, place: &Place) -> Result<(Response<Incoming>, Link, Arc<Progress>), Trouble> {
+        let age = if self.request.repeatable { ANY } else { FRESH };
+        if let Some(link) = pool::take(place, age) {
+            match self.send(link).await {
+                Err(Trouble::Unsent) => {}
+                Err(Trouble::Reset { .. }) if self.request.repeatable => {}
+                reply => return reply,
+            }
+        }
+        let settings = &place.settings;
+        let left = (self.started + settings.handshake_timeout).saturating_duration_since(Instant::now());
+        let link = Link::open(place.clone(), settings.connect_timeout.min(left))
+            .await
+            .map_err(Trouble::Connect)?;
+        self.send(link).await
+    }
+
+    async fn send(&mut self, mut link: Link) -> Result<(Response<Incoming>, Link, Arc<Progress>), Trouble> {
+        let (request, progress) = self.request.make(link.place.address);
+        let reply = pin!(link.send(request));
+        let reply = progress.bound(link.place.settings.response_timeout, reply).await;
+        let error = match reply {
+            Ok(Ok(response)) => {
+                judge(&response).map_err(Trouble::BadAnswer)?;
+                link.heed(response.headers());
+                return Ok((response, link, progress));
+            }
+            Ok(Err(error)) => error,
+            Err(Silent::Client) => return Err(Trouble::Stalled),
+            Err(Silent::Backend) => return Err(Trouble::Silence),
+        };
+        let (sent, mut error) = (self.sent(&link, &progress), error);
+        if let Some(request) = error.take_message() {
+            self.request.take_back(request);
+            return Err(Trouble::Unsent);
+        }
+        Err(Trouble::of(error.error(), sent))
+    }
+
+    fn sent(&self, link: &Link, progress: &Progress) -> Sent {
+        match (self.request.repeatable, link.used, progress.is_whole()) {
+            (true, _, _) => Sent::Repeatable,
+            (_, true, _) => Sent::OnOldLink,
+            (_, _, true) => Sent::Whole,
+            (_, _, false) => Sent::Part,
+        }
+    }
+
+    fn pass_on(self, answered: Answered) -> Response<Body> {
+        let Answered {
+            response,
+            link,
+            progress,
+            lease,
+        } = answered;
+        let (mut head, body) = response.into_parts();
+        tracing::debug!(
+            target: "longhaul::request",
+            route = %self.matched.planned.route.name,
+            service = %self.matched.planned.route.service,
+            endpoint = %lease.endpoint().address,
+            client = %self.matched.client,
+            status = head.status.as_u16(),
+            used = link.used,
+            "request answered",
+        );
+        strip_response(head.status, &mut head.headers);
+        head.extensions.clear();
+        head.version = Version::HTTP_11;
+        if self.router.is_draining() && self.request.version <= Version::HTTP_11 {
+            head.headers
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let body = Download::new(body, link, progress, lease, self.under_way);
+        Response::from_parts(head, Body::new(body))
+    }
+
+    fn log_failure(&self, failed: &Failed) {
+        if failed.trouble.is_clients() {
+            return;
+        }
+        let planned = &self.matched.planned;
+        let Some(untold) = planned.service.failures.tell() else {
+            return;
+        };
+        tracing::warn!(
+            target: "longhaul::request",
+            route = %planned.route.name,
+            service = %planned.route.service,
+            endpoint = failed.endpoint.map(tracing::field::display),
+            client = %self.matched.client,
+            tries = failed.tries,
+            reason = %failed.trouble,
+            untold,
+            "request failed",
+        );
+    }
+}
+
+// === impl Failed ===
+
+impl Failed {
+    fn new(trouble: Trouble, endpoint: Option<std::net::SocketAddr>, tried: &Tried) -> Self {
+        Self {
+            trouble,
+            endpoint,
+            tries: tried.len(),
+        }
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    fn answered(&self) {
+        self.metrics.request_seconds(self.started.elapsed());
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.metrics.request(self.status);
+    }
+}
