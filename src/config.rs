@@ -46,7 +46,10 @@ pub use self::{
     read::{endpoints, load, parse},
     schema::schema,
 };
-use crate::route::{Pattern, Template};
+use crate::{
+    policy::{cors, origin::Origins},
+    route::{Pattern, Template},
+};
 
 /// A whole configuration, checked.
 #[derive(Clone, Debug)]
@@ -281,6 +284,10 @@ pub struct Route {
     pub host: HostRewrite,
     /// `forwarded: x-forwarded`: which headers tell the backend about the client.
     pub forwarded: Forwarded,
+    /// `origins:` of pages that may open sessions and send requests; absent: any.
+    pub origins: Option<Origins>,
+    /// `cors:` what scripts of other origins may send and read; absent: for the backend to say.
+    pub cors: Option<Arc<cors::Rules>>,
     /// `session:` bounds of its sessions.
     pub session: SessionLimits,
 }

@@ -4,7 +4,9 @@
 //!
 //! Not here: whether the request is one at all ([`crate::listen`]).
 
+pub mod cors;
 pub mod headers;
+pub mod origin;
 
 use std::{net::SocketAddr, sync::Arc};
 

@@ -58,6 +58,10 @@ where
         .layer(step(at("listen"), listen::judge))
         // Before the policies: they are the route's.
         .layer(step(at("route"), route::choose))
+        // Outside of everything that refuses: scripts are to read refusals too.
+        .layer(policy::cors::layer())
+        // Before the headers: it is the client's own word that counts.
+        .layer(step(at("origin"), policy::origin::check))
         // Last before the dial: nothing after this reads what a client claims about itself.
         .layer(step(at("headers"), policy::clean))
         .service(inner);

@@ -7,6 +7,7 @@
 //! ([`units`](super::units)).
 
 mod address;
+mod cors;
 mod process;
 mod providers;
 mod route;

@@ -70,6 +70,7 @@ fn what_is_left_out_has_the_documented_default() {
         (Duration::from_secs(1), Duration::from_secs(5))
     );
     assert_eq!(chat.response_timeout, Duration::from_secs(300));
+    assert!(config.routes[0].origins.is_none() && config.routes[0].cors.is_none());
     assert_eq!(
         (chat.retry.attempts, chat.retry.on_connect, chat.retry.on_timeout),
         (3, true, true)
@@ -236,6 +237,20 @@ fn every_key_of_a_route_reaches_the_config() {
     );
     assert!(matches!(&route.host, HostRewrite::Set(name) if name == "chat.internal:8443"));
     assert!(route.pattern.allow_encoded_slash);
+    let origins = route.origins.as_ref().unwrap();
+    assert!(
+        origins.has(b"https://chat.example.com")
+            && origins.has(b"null")
+            && !origins.has(b"https://app.example.com")
+    );
+    let cors = route.cors.as_ref().unwrap();
+    assert!(cors.origins.as_ref().unwrap().has(b"http://localhost:5173"));
+    assert_eq!(
+        (cors.credentials, cors.max_age),
+        (true, Duration::from_secs(3600))
+    );
+    assert_eq!(cors.headers.as_ref().unwrap(), "content-type, x-requested-with");
+    assert_eq!(cors.methods, "GET, POST");
     let session = route.session;
     let spans = [
         Some(session.idle_timeout),

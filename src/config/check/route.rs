@@ -4,6 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use http::{HeaderValue, uri::Authority};
 
+use super::cors;
 use crate::{
     config::{
         Forwarded, HostRewrite, Route, SessionLimits,
@@ -17,7 +18,6 @@ use crate::{
 };
 
 pub(super) fn route(route: &mut Section<'_>, services: &[&str]) -> Option<Route> {
-    route.not_yet(&["origins", "cors"]);
     let matches = Object::new("`{ host: chat.example.com, path: /chat }`", matched);
     let matches = route.required(
         "match",
@@ -39,6 +39,10 @@ pub(super) fn route(route: &mut Section<'_>, services: &[&str]) -> Option<Route>
     let forwarded = route.or("forwarded", forwarded, &leaf::choice(FORWARDED), FORWARD);
     let slash = "Whether paths with %2F are matched; otherwise they are answered 400.";
     let slash = route.or("allow_encoded_slash", slash, &leaf::flag(), ENCODED_SLASH);
+    let origins = cors::origins(route);
+    let cors = "What scripts of other origins may send and read; absent: for the backend to say.";
+    let rules = Object::new("`{ origins: [\"https://app.example.com\"] }`", cors::cors);
+    let cors = route.optional("cors", cors, &rules);
     let session = "Bounds of its sessions.";
     let session = route.section("session", session, "`{ idle_timeout: 1h }`", session_limits);
 
@@ -60,6 +64,8 @@ pub(super) fn route(route: &mut Section<'_>, services: &[&str]) -> Option<Route>
         rewrite,
         host,
         forwarded,
+        origins,
+        cors,
         session,
     })
 }

@@ -23,6 +23,8 @@ fn route(forwarded: Forwarded, host: HostRewrite) -> Route {
         rewrite: None,
         host,
         forwarded,
+        origins: None,
+        cors: None,
         session: SessionLimits {
             idle_timeout: Duration::from_secs(3600),
             max_lifetime: None,

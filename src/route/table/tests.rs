@@ -48,6 +48,8 @@ fn route(spec: &Spec, name: &str) -> Arc<Route> {
         rewrite,
         host: HostRewrite::Preserve,
         forwarded: Forwarded::XForwarded,
+        origins: None,
+        cors: None,
         session: SessionLimits {
             idle_timeout: Duration::from_secs(3600),
             max_lifetime: None,
