@@ -6,7 +6,7 @@
 //! - A session is counted on its endpoint's identity from the pick until its [`Lease`] is dropped, through reloads,
 //!   re-inserts and the endpoint's removal.
 //! - Only an active endpoint that the request has not tried and that has room is picked; `max_sessions_per_endpoint` is
-//!   never exceeded.
+//!   never exceeded, but for requests that are bound to an endpoint ([`Bond`]).
 //! - An ejected endpoint is left out, but for one trial session, as long as another is left for the request.
 //! - A pick waits only while the endpoints are not known yet; the caller bounds that with its handshake budget.
 //! - A pick and a lease's end cost O(log n) under one short lock per service; the lock is never held across an await.
@@ -29,7 +29,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use discovery::{Endpoint, Identity, Snapshot};
+use discovery::{Endpoint, Identity, Snapshot, State as EndpointState};
 use tokio::{sync::watch, time::Instant};
 use tower::discover::Change;
 
@@ -37,7 +37,7 @@ use self::picker::Picker;
 pub use self::{
     changes::{Changes, feed},
     lease::{Failure, Lease},
-    request::{Pick, Tried},
+    request::{Bond, Pick, Tried},
 };
 use crate::config;
 
@@ -71,6 +71,15 @@ pub struct EndpointStatus {
     pub failures: u32,
 }
 
+/// What discovery says of an endpoint that it lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its state, an operator's drain included.
+    pub state: EndpointState,
+    /// Since when.
+    pub since: Instant,
+}
+
 /// Why no endpoint was picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
@@ -80,9 +89,12 @@ pub enum Unavailable {
     /// Every endpoint that is left for the request holds as many sessions as it may.
     #[error("every endpoint holds as many sessions as it may")]
     Full,
-    /// The request has tried every active endpoint.
+    /// The request has tried every endpoint that it could be given.
     #[error("every active endpoint was tried")]
     Exhausted,
+    /// The only endpoint that can serve the request is not listed any more.
+    #[error("the endpoint that the request is bound to is gone")]
+    Gone,
 }
 
 /// A pick under way. Dropping it gives the place back.
@@ -144,6 +156,16 @@ impl Balance {
         *self.shared.known.borrow()
     }
 
+    /// Whether picks by [`Bond::Hash`] are to be expected; without this they are like any other.
+    pub fn expect_hashes(&self, expect: bool) {
+        self.shared.lock().keep_ring(expect);
+    }
+
+    /// What discovery says of one endpoint, if it lists it.
+    pub fn look_up(&self, identity: &Identity) -> Option<Listed> {
+        self.shared.lock().look_up(identity)
+    }
+
     /// The endpoints that discovery lists now, without those that are gone.
     pub fn snapshot(&self) -> Snapshot {
         self.shared.lock().listed()
@@ -162,7 +184,10 @@ impl Balance {
     }
 
     fn pick(&self, pick: &Pick) -> Result<Lease, Unavailable> {
-        let picked = self.shared.lock().pick(pick.tried(), Instant::now())?;
+        let picked = self
+            .shared
+            .lock()
+            .pick_bound(pick.bond(), pick.tried(), Instant::now())?;
         Ok(Lease::new(
             self.shared.clone(),
             picked.endpoint,

@@ -12,7 +12,9 @@
 //! all ejected, all are candidates. If there are others that work but are full, the request is refused rather than spent
 //! on an endpoint that is likely dead.
 
+mod bound;
 mod entry;
+mod ring;
 
 use std::{
     cmp::Reverse,
@@ -25,7 +27,10 @@ use fastrand::Rng;
 use slab::Slab;
 use tokio::time::Instant;
 
-use self::entry::{Entry, Place, Standing};
+use self::{
+    entry::{Entry, Place, Standing},
+    ring::Ring,
+};
 use super::{
     EndpointStatus, Settings, Unavailable,
     ejection::{Stamp, Verdict},
@@ -45,6 +50,8 @@ pub(super) struct Picker {
     slots: HashMap<Identity, Slot>,
     ready: Box<dyn Strategy>,
     ejected: Box<dyn Strategy>,
+    /// The candidates of `ready` for picks by hash; only where a service makes such.
+    ring: Option<Ring>,
     /// Active endpoints, and how many of them have not worked since they were last ejected.
     active: usize,
     suspect: usize,
@@ -73,6 +80,7 @@ impl Picker {
             slots: HashMap::new(),
             ready: strategy::named(settings.strategy),
             ejected: strategy::named(settings.strategy),
+            ring: None,
             active: 0,
             suspect: 0,
             expiries: BinaryHeap::new(),
@@ -88,6 +96,7 @@ impl Picker {
         if strategy {
             self.ready = strategy::named(settings.strategy);
             self.ejected = strategy::named(settings.strategy);
+            self.ring = self.ring.take().map(|_| Ring::default());
             (self.active, self.suspect) = (0, 0);
             slots
                 .iter()
@@ -107,6 +116,9 @@ impl Picker {
         if entry.endpoint.address != endpoint.address {
             entry.ejection.forget();
         }
+        if !entry.listed || entry.endpoint.state != endpoint.state {
+            entry.since = Instant::now();
+        }
         entry.listed = true;
         entry.endpoint = Arc::new(endpoint);
         self.refresh(slot);
@@ -120,25 +132,24 @@ impl Picker {
         }
     }
 
-    pub(super) fn pick(&mut self, tried: &[Identity], now: Instant) -> Result<Picked, Unavailable> {
-        self.expire(now);
-        self.tried.clear();
-        self.tried
-            .extend(tried.iter().filter_map(|identity| self.slots.get(identity)));
-        let slot = match self.ready.pick(&self.tried, &mut self.rng) {
-            Some(slot) => slot,
-            None => self.pick_ejected()?,
-        };
+    fn pick_any(&mut self) -> Result<Slot, Unavailable> {
+        match self.ready.pick(&self.tried, &mut self.rng) {
+            Some(slot) => Ok(slot),
+            None => self.pick_ejected(),
+        }
+    }
+
+    fn take(&mut self, slot: Slot) -> Picked {
         let entry = &mut self.entries[slot as usize];
         entry.sessions += 1;
         let stamp = entry.ejection.picked();
         let endpoint = entry.endpoint.clone();
         self.refresh(slot);
-        Ok(Picked {
+        Picked {
             endpoint,
             slot,
             stamp,
-        })
+        }
     }
 
     pub(super) fn failed(&mut self, slot: Slot, stamp: Stamp, now: Instant) -> Option<Instant> {
@@ -291,6 +302,9 @@ impl Picker {
                 Place::Ready => self.ready.remove(slot),
                 Place::Ejected => self.ejected.remove(slot),
             }
+        }
+        if self.ring.is_some() {
+            self.settle_in_ring(slot);
         }
         let (strategy, rng) = match is.place {
             Place::Nowhere => return,

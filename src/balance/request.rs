@@ -6,6 +6,21 @@ use discovery::Identity;
 #[derive(Clone, Debug, Default)]
 pub struct Pick {
     tried: Tried,
+    bond: Bond,
+}
+
+/// What binds a request to an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Bond {
+    /// Nothing: the service's strategy picks.
+    #[default]
+    None,
+    /// This endpoint or none: no other knows what the request is about.
+    Only(Identity),
+    /// This endpoint, or any other if that one is unhealthy, gone or was tried.
+    Rather(Identity),
+    /// The endpoint that this hash leads to, or one near it that holds fewer sessions.
+    Hash(u64),
 }
 
 /// The endpoints that one handshake has already tried in vain. Empty it owns no memory.
@@ -24,11 +39,23 @@ impl Pick {
 
     /// Any endpoint but those that were tried.
     pub fn except(tried: Tried) -> Self {
-        Self { tried }
+        Self {
+            tried,
+            bond: Bond::None,
+        }
+    }
+
+    /// The same, bound to an endpoint.
+    pub fn bound(self, bond: Bond) -> Self {
+        Self { bond, ..self }
     }
 
     pub(super) fn tried(&self) -> &[Identity] {
         &self.tried.identities
+    }
+
+    pub(super) fn bond(&self) -> &Bond {
+        &self.bond
     }
 }
 

@@ -6,6 +6,7 @@
 use std::{num::NonZeroUsize, sync::Arc};
 
 use discovery::{Endpoint, State};
+use tokio::time::Instant;
 
 use crate::balance::{EndpointStatus, ejection::Ejection};
 
@@ -14,6 +15,8 @@ pub(super) struct Entry {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) sessions: usize,
     pub(super) ejection: Ejection,
+    /// Since when it is in its state.
+    pub(super) since: Instant,
     /// Discovery lists it; if not, it is gone.
     pub(super) listed: bool,
     /// What the picker's counts and strategies hold of it.
@@ -44,6 +47,7 @@ impl Entry {
             endpoint: Arc::new(endpoint),
             sessions: 0,
             ejection: Ejection::new(),
+            since: Instant::now(),
             listed: true,
             standing: Standing::NONE,
         }

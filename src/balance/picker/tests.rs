@@ -39,6 +39,12 @@ fn picker(strategy: crate::config::Strategy, limit: usize, endpoints: u16) -> Pi
     picker
 }
 
+impl Picker {
+    fn pick(&mut self, tried: &[Identity], now: Instant) -> Result<Picked, Unavailable> {
+        self.pick_bound(&crate::balance::Bond::None, tried, now)
+    }
+}
+
 fn number(picked: &Picked) -> u16 {
     picked.endpoint.address.port()
 }
@@ -114,6 +120,7 @@ impl Model {
                     "{n} is ejected, and {clean:?} are not"
                 );
             }
+            Err(Unavailable::Gone) => panic!("no pick of these is bound"),
             Err(Unavailable::Empty) => assert!(active.is_empty()),
             Err(Unavailable::Exhausted) => assert!(!active.is_empty() && untried.is_empty()),
             Err(Unavailable::Full) => {
