@@ -15,6 +15,7 @@ mod drains;
 mod feed;
 mod listeners;
 mod operator;
+mod secrets;
 mod sources;
 mod task;
 
@@ -29,10 +30,12 @@ use tokio::{
 };
 
 use self::{
-    announce::Announcement, drains::Drains, feed::Feeds, listeners::Listeners, operator::Operator, task::Task,
+    announce::Announcement, drains::Drains, feed::Feeds, listeners::Listeners, operator::Operator,
+    secrets::Secrets, task::Task,
 };
 use crate::{
     admin::{self, Readiness, Sources, TokenFile},
+    affinity::SecretError,
     config::{Config, DrainMode},
     drain::{self, Terms},
     listen::{Admission, raise_descriptor_limit},
@@ -53,6 +56,7 @@ pub struct App {
     feeds: Feeds,
     drains: Drains,
     announcement: Announcement,
+    secrets: Secrets,
     /// Drains of removed routes, by name.
     leaving: HashMap<Arc<str>, Task>,
     readiness: Readiness,
@@ -90,6 +94,9 @@ pub enum StartError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A secret of affinity.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The worker threads.
     #[error("cannot start the workers")]
     Workers(#[source] io::Error),
@@ -107,6 +114,9 @@ impl App {
         let metrics = Metrics::new(options.loss);
         let router = Router::new(&config, count, Arc::clone(&metrics));
         let admission = Admission::new(count, raise_descriptor_limit(), config.limits.connections);
+        let mut secrets = Secrets::default();
+        let prepared = secrets.prepare(&config)?;
+        secrets.follow(prepared, &router);
         let bound = Listeners::default().bind(&config)?;
         let stack = stack::build(&router, options.layer.as_ref());
         let workers = Workers::start(&router, &admission, count, &stack).map_err(StartError::Workers)?;
@@ -116,6 +126,7 @@ impl App {
             feeds: Feeds::new(&router, &readiness, &drains),
             drains,
             announcement: Announcement::default(),
+            secrets,
             leaving: HashMap::new(),
             listeners: Listeners::default(),
             admin: None,
@@ -162,9 +173,11 @@ impl App {
 
     /// Changes over to another configuration; on an error the old one stays as it was.
     pub fn reload(&mut self, config: Config) -> Result<(), StartError> {
+        let secrets = self.secrets.prepare(&config)?;
         let bound = self.listeners.bind(&config)?;
         self.warn_of_what_stays(&config);
         let before = self.router.follow(&config);
+        self.secrets.follow(secrets, &self.router);
         self.feeds.follow(&config);
         self.listeners.replace(bound, &config, &mut self.workers);
         self.workers.admission().reconfigure(config.limits.connections);

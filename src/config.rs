@@ -17,6 +17,7 @@
 //!
 //! Not here: the files that a config names are read by whoever needs them.
 
+mod affinity;
 mod check;
 mod consul;
 mod group;
@@ -41,6 +42,7 @@ use discovery::{
 use ipnet::IpNet;
 
 pub use self::{
+    affinity::{Affinity, AffinityCookie, Orphans, SameSite},
     consul::{ConsulProvider, Register},
     problem::{Problem, Problems},
     read::{endpoints, load, parse},
@@ -69,6 +71,9 @@ pub struct Config {
     /// `cache:` a folder for the last known endpoints of each service, used at start while a registry is away; absent:
     /// they are remembered only while the process lives.
     pub cache: Option<Cache>,
+    /// `affinity_secret_files: []`: files that each hold the base64 of at least 32 bytes; the first makes tags, all read
+    /// them. They are not read here. Without any a secret is drawn at start, which no other replica has.
+    pub affinity_secret_files: Vec<PathBuf>,
     /// `services:` by name: letters, digits, `-`, `_` and `.`.
     pub services: BTreeMap<Arc<str>, Arc<Service>>,
     /// `routes:` in the order of the file, which decides only between equally specific ones; at least one, and no two
@@ -173,6 +178,8 @@ pub struct Service {
     pub balance: Strategy,
     /// `max_sessions_per_endpoint: 0`; 0, here `None`, is no limit.
     pub max_sessions_per_endpoint: Option<NonZeroUsize>,
+    /// `affinity: none`, or one or several methods, tried in order: why a request must go to a given endpoint.
+    pub affinity: Vec<Affinity>,
     /// `connect_timeout: 1s`: the time one TCP connect may take.
     pub connect_timeout: Duration,
     /// `handshake_timeout: 5s`: the time from the dial to the backend's answer, over all tries.

@@ -28,6 +28,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use discovery::Endpoint;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response, StatusCode, header, response};
 use hyper::body::Incoming;
@@ -36,7 +37,9 @@ use tokio::time::Instant;
 use self::attempt::{Attempts, Failed, Success};
 pub use self::open::Opening;
 use crate::{
+    affinity::Tie,
     answer::Body,
+    balance::Bond,
     listen::{Arrival, Kind, Upgrade},
     policy::{headers::strip_response, out_of_order},
     route::Matched,
@@ -60,6 +63,7 @@ struct Handshake {
     headers: HeaderMap,
     started: Instant,
     under_way: UnderWay,
+    tie: Option<Tie>,
 }
 
 /// Counts how a handshake ended; a client that leaves drops it.
@@ -99,8 +103,9 @@ impl tower::Service<Request<Incoming>> for Forward {
             // Only a stack that was composed without the steps before this one gets here.
             return Box::pin(std::future::ready(Ok(out_of_order().into_response())));
         };
+        let tie = extensions.remove();
         let Kind::WebSocket(upgrade) = kind else {
-            let exchange = plain::Exchange::new(&self.router, matched, head, body);
+            let exchange = plain::Exchange::new(&self.router, matched, tie, head, body);
             return Box::pin(async move { Ok(exchange.run().await) });
         };
         let handshake = Handshake {
@@ -111,6 +116,7 @@ impl tower::Service<Request<Incoming>> for Forward {
             headers: head.headers,
             started: Instant::now(),
             under_way: self.router.begin(),
+            tie,
         };
         Box::pin(async move { Ok(handshake.run().await) })
     }
@@ -129,7 +135,7 @@ impl Handshake {
                 lease,
             }) => {
                 verdict.reached(HandshakeEnd::Upgraded);
-                let response = switching(head);
+                let response = self.minted(lease.endpoint(), switching(head)).await;
                 self.arrival.hand_over(Opening {
                     router: self.router,
                     planned: self.matched.planned,
@@ -141,9 +147,9 @@ impl Handshake {
                 });
                 response
             }
-            Ok(Success::Refused(response)) => {
+            Ok(Success::Refused { response, endpoint }) => {
                 verdict.reached(HandshakeEnd::RefusedByBackend);
-                refusal(response)
+                self.minted(&endpoint, refusal(response)).await
             }
             Err(failed) => {
                 verdict.end = failed.end;
@@ -164,8 +170,17 @@ impl Handshake {
             &self.upgrade,
             &head,
         )
+        .bound(self.tie.as_ref().map_or(Bond::None, Tie::bond))
         .run()
         .await
+    }
+
+    /// The answer with what ties the client to its endpoint.
+    async fn minted(&self, endpoint: &Endpoint, response: Response<Body>) -> Response<Body> {
+        match &self.tie {
+            Some(tie) => tie.mint(endpoint, response).await,
+            None => response,
+        }
     }
 
     /// The request's head as every backend that is tried is to see it.

@@ -13,6 +13,7 @@
 pub mod listen;
 pub mod route;
 pub mod policy;
+pub mod affinity;
 pub mod balance;
 pub mod dial;
 pub mod relay;

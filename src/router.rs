@@ -21,13 +21,14 @@ use discovery::{Endpoint, Followed, Identity, State};
 use tower::discover::Change;
 
 use crate::{
+    affinity::{Directory, Keyring},
     balance::{Balance, Settings},
     config::{self, Config},
     route::Table,
     session::Sessions,
     telemetry::{
         Rarely,
-        metrics::{Metrics, RouteMetrics},
+        metrics::{AffinityMetrics, Metrics, RouteMetrics},
     },
 };
 
@@ -40,6 +41,8 @@ pub struct Router {
     pub sessions: Arc<Sessions>,
     /// Every counter.
     pub metrics: Arc<Metrics>,
+    /// What tags are made with.
+    keyring: ArcSwap<Keyring>,
     draining: AtomicBool,
     /// Held by every handshake that is under way.
     handshakes: Arc<()>,
@@ -80,6 +83,10 @@ pub struct Service {
     pub balance: Balance,
     /// Its settings in the current configuration.
     pub settings: ArcSwap<config::Service>,
+    /// Which of its endpoints a tag means.
+    pub directory: Directory,
+    /// What its affinity has come to.
+    pub affinity: AffinityMetrics,
     /// How its sources are doing; `None` before they are followed.
     pub followed: ArcSwapOption<Followed>,
     /// When its handshakes fail, how often that is said.
@@ -93,11 +100,13 @@ pub struct Service {
 impl Router {
     /// With the plan of a first configuration.
     pub fn new(config: &Config, workers: usize, metrics: Arc<Metrics>) -> Arc<Self> {
-        let plan = Plan::new(config, &HashMap::new(), &metrics);
+        let keyring = Arc::new(Keyring::default());
+        let plan = Plan::new(config, &HashMap::new(), &metrics, &keyring);
         Arc::new(Self {
             plan: ArcSwap::from_pointee(plan),
             sessions: Sessions::new(workers),
             metrics,
+            keyring: ArcSwap::new(keyring),
             draining: AtomicBool::new(false),
             handshakes: Arc::new(()),
         })
@@ -105,8 +114,18 @@ impl Router {
 
     /// Swaps in the plan of another configuration and returns the one before.
     pub fn follow(&self, config: &Config) -> Arc<Plan> {
-        let plan = Plan::new(config, &self.plan.load().services, &self.metrics);
+        let keyring = self.keyring.load();
+        let plan = Plan::new(config, &self.plan.load().services, &self.metrics, &keyring);
         self.plan.swap(Arc::new(plan))
+    }
+
+    /// Makes tags with other keys from now on, and reads those of all that it has. Until this is first called nothing is
+    /// tagged.
+    pub fn rekey(&self, keyring: Arc<Keyring>) {
+        for service in self.plan.load().services.values() {
+            service.directory.rekey(&keyring, &service.balance.snapshot());
+        }
+        self.keyring.store(keyring);
     }
 
     /// Turns new handshakes away from now on.
@@ -133,7 +152,12 @@ impl Router {
 // === impl Plan ===
 
 impl Plan {
-    fn new(config: &Config, before: &HashMap<Arc<str>, Arc<Service>>, metrics: &Arc<Metrics>) -> Self {
+    fn new(
+        config: &Config,
+        before: &HashMap<Arc<str>, Arc<Service>>,
+        metrics: &Arc<Metrics>,
+        keyring: &Arc<Keyring>,
+    ) -> Self {
         let mut services: HashMap<_, _> = before
             .iter()
             .filter(|(name, service)| !config.services.contains_key(*name) && service.has_sessions())
@@ -146,8 +170,10 @@ impl Plan {
                     service.settings.store(Arc::clone(settings));
                     Arc::clone(service)
                 }
-                None => Arc::new(Service::new(settings)),
+                None => Arc::new(Service::new(settings, metrics, keyring)),
             };
+            let is_hashed = settings.affinity.iter().any(config::Affinity::is_hashed);
+            service.balance.expect_hashes(is_hashed);
             services.insert(Arc::clone(name), service);
         }
         let mut routes = HashMap::new();
@@ -187,8 +213,10 @@ fn address(route: &Arc<config::Route>) -> usize {
 // === impl Service ===
 
 impl Service {
-    fn new(settings: &Arc<config::Service>) -> Self {
+    fn new(settings: &Arc<config::Service>, metrics: &Metrics, keyring: &Arc<Keyring>) -> Self {
         Self {
+            directory: Directory::new(Arc::clone(&settings.name), Arc::clone(keyring)),
+            affinity: metrics.affinity(&settings.name),
             balance: Balance::new(Arc::clone(&settings.name), balance_settings(settings)),
             settings: ArcSwap::new(Arc::clone(settings)),
             followed: ArcSwapOption::empty(),
@@ -199,6 +227,19 @@ impl Service {
 
     /// Takes in one change of the endpoint set; what an operator drains stays draining.
     pub fn apply(&self, change: Change<Identity, Endpoint>) {
+        let (identity, listed) = match &change {
+            Change::Insert(identity, _) => (identity.clone(), true),
+            Change::Remove(identity) => (identity.clone(), false),
+        };
+        self.apply_held(change);
+        // Afterwards: whoever finds an endpoint there finds it in the balance step too.
+        match listed {
+            true => self.directory.insert(&identity),
+            false => self.directory.remove(&identity),
+        }
+    }
+
+    fn apply_held(&self, change: Change<Identity, Endpoint>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         self.balance.apply(match change {
             Change::Insert(identity, endpoint) => match held.get_mut(&identity) {

@@ -20,6 +20,7 @@ use hyper::body::Incoming;
 use tower::{Layer, Service, ServiceBuilder, layer::layer_fn, util::BoxCloneSyncService};
 
 use crate::{
+    affinity::Ties,
     answer::{Answer, Body},
     dial::Forward,
     listen, policy, route,
@@ -62,8 +63,10 @@ where
         .layer(policy::cors::layer())
         // Before the headers: it is the client's own word that counts.
         .layer(step(at("origin"), policy::origin::check))
-        // Last before the dial: nothing after this reads what a client claims about itself.
+        // Last of the policies: nothing after this reads what a client claims about itself.
         .layer(step(at("headers"), policy::clean))
+        // Behind the headers, which say who the client is; before the dial, which it binds.
+        .layer(layer_fn(Ties::new))
         .service(inner);
     BoxCloneSyncService::new(stack)
 }

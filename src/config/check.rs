@@ -7,6 +7,7 @@
 //! ([`units`](super::units)).
 
 mod address;
+mod affinity;
 mod cors;
 mod process;
 mod providers;
@@ -30,7 +31,6 @@ pub(super) fn file(folder: &Path) -> impl Shape<Value = Config> {
 }
 
 fn config(file: &mut Section<'_>, folder: &Path) -> Option<Config> {
-    file.not_yet(&["affinity_secret_files"]);
     let workers = process::workers(file);
     let log = file.section(
         "log",
@@ -49,9 +49,11 @@ fn config(file: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let common = file.section("providers", common, "`{ dns: { allow: [127.0.0.0/8] } }`", read);
     providers::refuse_without_check(file, &common);
     let cache = providers::cache(file, folder);
+    let affinity_secret_files = affinity::secrets(file, folder);
     let services = services(file, folder);
     let names: Vec<&str> = services.iter().map(|(name, _)| &*name.value).collect();
     let routes = routes(file, &names);
+    affinity::refuse_unknown_parameters(file, &services, routes.as_deref().unwrap_or_default());
     let shutdown = "How the process ends after SIGTERM or SIGINT.";
     let shutdown = file.section(
         "shutdown",
@@ -76,6 +78,7 @@ fn config(file: &mut Section<'_>, folder: &Path) -> Option<Config> {
         admin,
         providers: common,
         cache,
+        affinity_secret_files,
         services,
         routes,
         shutdown,

@@ -10,8 +10,10 @@
 use std::{
     net::SocketAddr,
     pin::{Pin, pin},
+    sync::Arc,
 };
 
+use discovery::Endpoint;
 use futures_util::future::{BoxFuture, Either, select};
 use http::{Response, StatusCode, response};
 use hyper::body::Incoming;
@@ -27,7 +29,7 @@ use super::{
 };
 use crate::{
     answer::Answer,
-    balance::{Balance, Failure, Lease, Pick, Tried, Unavailable},
+    balance::{Balance, Bond, Failure, Lease, Pick, Tried, Unavailable},
     config,
     listen::Upgrade,
     telemetry::metrics::HandshakeEnd,
@@ -42,6 +44,7 @@ pub(super) struct Attempts<'a> {
     head: &'a [u8],
     deadline: Instant,
     tried: Tried,
+    bond: Bond,
 }
 
 /// A backend's answer.
@@ -54,7 +57,10 @@ pub(super) enum Success {
         lease: Lease,
     },
     /// Any other.
-    Refused(Response<Incoming>),
+    Refused {
+        response: Response<Incoming>,
+        endpoint: Arc<Endpoint>,
+    },
 }
 
 /// Why a handshake has no answer.
@@ -107,7 +113,13 @@ impl<'a> Attempts<'a> {
             head,
             deadline,
             tried: Tried::new(),
+            bond: Bond::None,
         }
+    }
+
+    /// The same, for endpoints that a bond names.
+    pub(super) fn bound(self, bond: Bond) -> Self {
+        Self { bond, ..self }
     }
 
     /// Tries until one answers, the tries or the time are used up, or nothing is left to try.
@@ -230,7 +242,7 @@ impl<'a> Attempts<'a> {
     }
 
     async fn pick(&mut self) -> Result<Lease, Why> {
-        let pick = Pick::except(self.tried.clone());
+        let pick = Pick::except(self.tried.clone()).bound(self.bond.clone());
         match timeout_at(self.deadline, self.balance.call(pick)).await {
             Ok(picked) => picked.map_err(Why::Unavailable),
             Err(_) => Err(Why::NotKnown),
@@ -256,7 +268,10 @@ fn success(reply: Reply, lease: Lease) -> Success {
             early,
             lease,
         },
-        Reply::Refused(response) => Success::Refused(response),
+        Reply::Refused(response) => Success::Refused {
+            response,
+            endpoint: Arc::clone(lease.endpoint()),
+        },
     }
 }
 

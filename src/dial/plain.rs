@@ -35,8 +35,9 @@ use self::{
     upload::{Progress, Silent},
 };
 use crate::{
+    affinity::Tie,
     answer::Body,
-    balance::{Lease, Pick, Tried},
+    balance::{Bond, Lease, Pick, Tried},
     config,
     policy::headers::strip_response,
     route::Matched,
@@ -49,6 +50,7 @@ use crate::{
 pub(super) struct Exchange {
     router: Arc<Router>,
     matched: Matched,
+    tie: Option<Tie>,
     request: Outgoing,
     started: Instant,
     under_way: UnderWay,
@@ -78,11 +80,22 @@ const FRESH: Duration = Duration::from_secs(1);
 // === impl Exchange ===
 
 impl Exchange {
-    pub(super) fn new(router: &Arc<Router>, matched: Matched, head: Parts, body: Incoming) -> Self {
+    pub(super) fn new(
+        router: &Arc<Router>,
+        matched: Matched,
+        tie: Option<Tie>,
+        head: Parts,
+        body: Incoming,
+    ) -> Self {
+        let mut request = Outgoing::new(head, matched.upstream.clone(), body);
+        if tie.as_ref().is_some_and(Tie::is_repeatable) {
+            request.allow_repeating();
+        }
         Self {
             router: Arc::clone(router),
-            request: Outgoing::new(head, matched.upstream.clone(), body),
+            request,
             matched,
+            tie,
             started: Instant::now(),
             under_way: router.begin(),
         }
@@ -98,7 +111,12 @@ impl Exchange {
         let response = match self.attempt(&settings).await {
             Ok(answered) => {
                 tally.answered();
-                self.pass_on(answered)
+                let (endpoint, tie) = (Arc::clone(answered.lease.endpoint()), self.tie.take());
+                let response = self.pass_on(answered);
+                match tie {
+                    Some(tie) => tie.mint(&endpoint, response).await,
+                    None => response,
+                }
             }
             Err(failed) => {
                 self.log_failure(&failed);
@@ -112,24 +130,32 @@ impl Exchange {
     /// Tries until one answers, or until no other may be asked.
     async fn attempt(&mut self, settings: &Arc<config::Service>) -> Result<Answered, Failed> {
         let mut tried = Tried::new();
-        let mut last: Option<Failed> = None;
+        let mut last: Option<Result<Answered, Failed>> = None;
         loop {
             let lease = match self.lease(settings, &tried).await {
                 Ok(lease) => lease,
                 // What went wrong with the endpoints that there are says more than that there are no others.
-                Err(trouble) => return Err(last.unwrap_or_else(|| Failed::new(trouble, None, &tried))),
+                Err(trouble) => {
+                    return last.unwrap_or_else(|| Err(Failed::new(trouble, None, &tried)));
+                }
             };
             let endpoint = Arc::clone(lease.endpoint());
             tried.add(&endpoint.identity);
             let trouble = match self.ask(&Place::new(settings, &endpoint)).await {
                 Ok((response, link, progress)) => {
                     lease.established();
-                    return Ok(Answered {
+                    let refused = self.is_refused(response.status());
+                    let answered = Answered {
                         response,
                         link,
                         progress,
                         lease,
-                    });
+                    };
+                    if !refused || tried.len() >= settings.retry.attempts {
+                        return Ok(answered);
+                    }
+                    last = Some(Ok(answered));
+                    continue;
                 }
                 Err(trouble) => trouble,
             };
@@ -138,10 +164,15 @@ impl Exchange {
             }
             let again = trouble.may_retry(settings.retry) && tried.len() < settings.retry.attempts;
             let failed = Failed::new(trouble, Some(endpoint.address), &tried);
+            // An answer, even a refusal, says more than none.
+            let outcome = match last.take() {
+                Some(Ok(answered)) => Ok(answered),
+                _ => Err(failed),
+            };
             if !again {
-                return Err(failed);
+                return outcome;
             }
-            last = Some(failed);
+            last = Some(outcome);
         }
     }
 
@@ -155,7 +186,20 @@ impl Exchange {
     }
 
     fn pick(&self, tried: &Tried) -> Pick {
-        Pick::except(tried.clone())
+        let bond = self.tie.as_ref().map_or(Bond::None, Tie::bond);
+        Pick::except(tried.clone()).bound(bond)
+    }
+
+    /// Whether an answer is one that another endpoint may better: a negotiate that fails costs the client one of few tries.
+    fn is_refused(&self, status: StatusCode) -> bool {
+        let unable = [
+            StatusCode::BAD_GATEWAY,
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::GATEWAY_TIMEOUT,
+        ];
+        self.request.repeatable
+            && self.tie.as_ref().is_some_and(Tie::is_repeatable)
+            && unable.contains(&status)
     }
 
     /// Asks one endpoint: over a connection that there is, and where that turns out to be closed over a new one.

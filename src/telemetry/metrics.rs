@@ -28,10 +28,12 @@ use crate::{session::Sessions, telemetry::LogLoss};
 
 use super::status::ServiceStatus;
 
+mod affinity;
 mod process;
 mod route;
 mod scrape;
 
+pub use affinity::{AffinityMetrics, TieEnd, TieMethod};
 pub use route::{HandshakeEnd, RouteMetrics};
 
 /// What the text of [`Metrics::encode`] is.
@@ -61,6 +63,7 @@ pub enum Refused {
 struct Families {
     handshakes: Family<HandshakeLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
+    affinity: Family<AffinityLabels, Counter>,
     closes: Family<CloseLabels, Counter>,
     seconds: Family<ServiceLabels, Histogram, fn() -> Histogram>,
     request_seconds: Family<ServiceLabels, Histogram, fn() -> Histogram>,
@@ -79,6 +82,13 @@ struct RequestLabels {
     route: Arc<str>,
     service: Arc<str>,
     code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AffinityLabels {
+    service: Arc<str>,
+    method: &'static str,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -168,6 +178,11 @@ impl Metrics {
         new
     }
 
+    /// The affinity counters of a service; a service that comes back goes on counting.
+    pub fn affinity(&self, service: &Arc<str>) -> AffinityMetrics {
+        AffinityMetrics::new(&self.families, service)
+    }
+
     /// The counters of requests that no route took: `none` for route and service.
     pub fn unrouted(&self) -> &Arc<RouteMetrics> {
         &self.unrouted
@@ -247,6 +262,7 @@ impl Families {
         let all = Self {
             handshakes: Family::default(),
             requests: Family::default(),
+            affinity: Family::default(),
             closes: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(HANDSHAKE_BUCKETS)),
             request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_BUCKETS)),
@@ -256,6 +272,11 @@ impl Families {
             "longhaul_handshakes",
             "Requests by how their handshake ended",
             all.handshakes.clone(),
+        );
+        registry.register(
+            "longhaul_affinity",
+            "Requests and answers by what a method of affinity made of them",
+            all.affinity.clone(),
         );
         registry.register(
             "longhaul_session_closes",

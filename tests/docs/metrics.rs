@@ -12,7 +12,7 @@ use longhaul::{
     session::Sessions,
     telemetry::{
         LogLoss,
-        metrics::Metrics,
+        metrics::{Metrics, TieEnd, TieMethod},
         status::{EndpointStatus, ServiceStatus},
     },
 };
@@ -29,6 +29,7 @@ fn scrape() -> String {
         reason: Reason::Close,
         code: Some(1000),
     });
+    metrics.affinity(&service).count(TieMethod::SignalR, TieEnd::Tied);
     metrics.connections(0).set(1);
     let address = ([127, 0, 0, 1], 9001).into();
     let status = ServiceStatus {

@@ -72,6 +72,11 @@ impl Outgoing {
         (request, progress)
     }
 
+    /// It may be sent again, whatever its method says, unless it has a body.
+    pub(super) fn allow_repeating(&mut self) {
+        self.repeatable |= self.body.is_none();
+    }
+
     /// Takes back a request of which nothing was sent.
     pub(super) fn take_back(&mut self, request: Request<Upload>) {
         self.body = request.into_body().into_inner();

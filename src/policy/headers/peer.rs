@@ -80,6 +80,11 @@ impl Peer {
         self.trusted
     }
 
+    /// Whether its listener terminates TLS.
+    pub fn came_over_tls(&self) -> bool {
+        self.forwarding.proto == "https"
+    }
+
     pub(super) fn text(&self) -> &HeaderValue {
         &self.text
     }

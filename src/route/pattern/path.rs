@@ -61,6 +61,20 @@ impl PathPattern {
         self.segments.iter().filter_map(Segment::name)
     }
 
+    /// What the parameter `name` stands for in a path that this matches; `None` if it is not there.
+    pub(crate) fn value<'p>(&self, path: &'p str, name: &str) -> Option<&'p str> {
+        let at = self
+            .segments
+            .iter()
+            .position(|segment| segment.name() == Some(name))?;
+        let (slash, _) = path.match_indices('/').nth(at)?;
+        let onwards = &path[slash + 1..];
+        match self.segments[at] {
+            Segment::Rest(_) => Some(onwards),
+            Segment::Literal(_) | Segment::Param(_) => onwards.split('/').next(),
+        }
+    }
+
     pub(crate) fn segments(&self) -> &[Segment] {
         &self.segments
     }

@@ -63,6 +63,8 @@ pub enum HandshakeEnd {
     BadAnswer,
     /// 504: the dial or the backend's answer took too long.
     TimedOut,
+    /// 204, 400 or 404: the endpoint that it is tied to is gone or closes its sessions.
+    Orphan,
     /// The backend's own refusal was passed on.
     RefusedByBackend,
     /// The client left before the answer.
@@ -151,7 +153,7 @@ impl fmt::Debug for RouteMetrics {
 
 impl HandshakeEnd {
     /// In the order of their declaration, which is the order of the counters.
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Upgraded,
         Self::BadRequest,
         Self::TooLarge,
@@ -166,6 +168,7 @@ impl HandshakeEnd {
         Self::ConnectFailed,
         Self::BadAnswer,
         Self::TimedOut,
+        Self::Orphan,
         Self::RefusedByBackend,
         Self::ClientGone,
     ];
@@ -187,6 +190,7 @@ impl HandshakeEnd {
             Self::ConnectFailed => "connect_failed",
             Self::BadAnswer => "bad_answer",
             Self::TimedOut => "timeout",
+            Self::Orphan => "orphan",
             Self::RefusedByBackend => "refused_by_backend",
             Self::ClientGone => "client_gone",
         }

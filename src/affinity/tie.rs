@@ -1,0 +1,132 @@
+//! What affinity knows of a request, from its head to the answer.
+//!
+//! In: what [`super::judge`] found. Out: a [`Bond`] for each pick; and the answer with an id tagged or a cookie set.
+
+use std::sync::Arc;
+
+use discovery::{Endpoint, Identity};
+use http::{Response, header};
+
+use super::{
+    cookie,
+    mint::{self, Untouched},
+    signalr, socketio,
+    tag::{Flags, Kind},
+};
+use crate::{
+    answer::Body,
+    balance::Bond,
+    config::{self, Affinity, AffinityCookie},
+    router::Service,
+    telemetry::metrics::{TieEnd, TieMethod},
+};
+
+/// What affinity knows of a request to a service that has any. A service without has none.
+#[derive(Clone, Debug)]
+pub struct Tie {
+    pub(super) service: Arc<Service>,
+    /// As they were when the request came.
+    pub(super) settings: Arc<config::Service>,
+    pub(super) bond: Bond,
+    pub(super) gives: Option<Gives>,
+    pub(super) cookie: Held,
+    /// The client came over TLS.
+    pub(super) tls: bool,
+}
+
+/// Which id the answer will give out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gives {
+    SignalR,
+    SocketIo,
+}
+
+/// What the client's cookie is worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// There is none, or none that leads anywhere.
+    Nothing,
+    /// It stays as it is: the request goes by something else.
+    Kept,
+    /// It is what binds the request, to this endpoint.
+    Binds(Identity),
+}
+
+impl Tie {
+    /// What binds the picks for this request.
+    pub fn bond(&self) -> Bond {
+        self.bond.clone()
+    }
+
+    /// Whether the request may be sent to another endpoint though one may have read it: a negotiate, which only makes
+    /// an id that nobody uses when its answer is lost.
+    pub fn is_repeatable(&self) -> bool {
+        self.gives.is_some() && !matches!(self.bond, Bond::Only(_))
+    }
+
+    /// The answer of `endpoint`, a 101 or any other, as the client is to have it. Holds up to 64 KiB of one that gives
+    /// out an id.
+    pub async fn mint(&self, endpoint: &Endpoint, response: Response<Body>) -> Response<Body> {
+        let mut response = match self.gives {
+            Some(gives) => self.tag(gives, endpoint, response).await,
+            None => response,
+        };
+        for method in &self.settings.affinity {
+            if let Affinity::Cookie(settings) = method {
+                self.set_cookie(settings, endpoint, &mut response);
+            }
+        }
+        response
+    }
+
+    async fn tag(&self, gives: Gives, endpoint: &Endpoint, response: Response<Body>) -> Response<Body> {
+        let keyring = self.service.directory.keyring();
+        let name = self.service.balance.service();
+        let tag = |id: &[u8], flags| keyring.tag(name, &endpoint.identity, flags, id);
+        let (method, (response, done)) = match gives {
+            Gives::SignalR => (
+                TieMethod::SignalR,
+                mint::rewrite(response, |body| signalr::splice(body, tag)).await,
+            ),
+            Gives::SocketIo => {
+                let splice = |body: &str| {
+                    socketio::splice(body, |id| tag(id, Flags::of(Kind::SocketIo)))
+                        .ok_or(Untouched::Unmintable)
+                };
+                (TieMethod::SocketIo, mint::rewrite(response, splice).await)
+            }
+        };
+        self.count(
+            method,
+            match done {
+                Ok(()) => TieEnd::Minted,
+                Err(Untouched::Unmintable) => TieEnd::Unmintable,
+                Err(Untouched::NoId) => TieEnd::NoId,
+            },
+        );
+        response
+    }
+
+    fn set_cookie(&self, settings: &AffinityCookie, endpoint: &Endpoint, response: &mut Response<Body>) {
+        let end = match &self.cookie {
+            Held::Kept => return,
+            Held::Binds(identity) if *identity == endpoint.identity => return,
+            Held::Binds(_) => TieEnd::Moved,
+            Held::Nothing => TieEnd::Minted,
+        };
+        let keyring = self.service.directory.keyring();
+        let name = self.service.balance.service();
+        let end = match cookie::set(settings, &keyring, name, &endpoint.identity, self.tls) {
+            Some(value) => {
+                response.headers_mut().append(header::SET_COOKIE, value);
+                end
+            }
+            None => TieEnd::Unmintable,
+        };
+        self.count(TieMethod::Cookie, end);
+    }
+
+    pub(super) fn count(&self, method: TieMethod, end: TieEnd) {
+        self.service.affinity.count(method, end);
+    }
+}
