@@ -4,7 +4,7 @@
 //! router says about it (log lines, metrics, admin answers). Nothing sleeps: a test waits for a state, within a deadline,
 //! and the whole test is bounded by [`support::run`].
 //!
-//! Where to look: `handshake`, `refusals` (before the 101), `headers`, `smuggling` (what reaches a backend), `plain`, `plain_real`, `cors` (requests that are no handshakes), `routing`, `balance`,
+//! Where to look: `handshake`, `refusals` (before the 101), `headers`, `smuggling` (what reaches a backend), `plain`, `plain_real`, `cors` (requests that are no handshakes), `routing`, `balance`, `affinity`,
 //! `discovery`, `consul`, `kubernetes` (endpoints from files, name servers and registries), `relay`, `closing`, `pings`, `limits`, `sockets` (one session's life), `drain`, `reload`, `removals` (the process's life), `hostile`, `flood`, `isolation`, `scale` (misuse, defects and numbers),
 //! `observe`, `secrets` (what operators see), `conformance`, `real_clients`, `browser` (peers that others wrote), `direct` (that the tools of
 //! these tests work, without a router).
@@ -16,6 +16,7 @@
 
 mod support;
 
+mod affinity;
 mod balance;
 mod browser;
 mod closing;

@@ -134,6 +134,9 @@ async fn every_metric_of_the_contract_has_exactly_its_name_and_labels() {
     route.handshake(HandshakeEnd::Upgraded);
     route.handshake_seconds(Duration::from_millis(3));
     route.closed(&ENDED);
+    metrics
+        .affinity(&"chat".into())
+        .count(TieMethod::SignalR, TieEnd::Tied);
     metrics.connections(0).inc();
     metrics.refused(Refused::Limit);
     let _live = open(&sessions, 9001);
@@ -144,8 +147,9 @@ async fn every_metric_of_the_contract_has_exactly_its_name_and_labels() {
         let names = values.keys().map(String::as_str).collect();
         labels.entry(name).or_default().insert(names);
     }
-    let promised: [(&str, &[&str]); 25] = [
+    let promised: [(&str, &[&str]); 26] = [
         ("longhaul_accept_errors_total", &[]),
+        ("longhaul_affinity_total", &["method", "result", "service"]),
         ("longhaul_build_info", &["version"]),
         ("longhaul_bytes_total", &["direction", "service"]),
         ("longhaul_config_reloads_total", &["result"]),
