@@ -13,7 +13,7 @@ use std::{
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use discovery::Endpoint;
 use longhaul::{
-    balance::{Balance, Lease, Pick, Settings, Tried},
+    balance::{Balance, Bond, Lease, Pick, Settings, Tried},
     config::Strategy,
 };
 use tower::{Service, discover::Change};
@@ -86,5 +86,24 @@ fn retries(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, picks, retries);
+fn hashes(c: &mut Criterion) {
+    let mut group = c.benchmark_group("pick by hash, and end");
+    for endpoints in [4, 10_000] {
+        let mut balance = balance(Strategy::LeastConnection, endpoints);
+        balance.expect_hashes(true);
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut held: Vec<_> = (0..2 * endpoints)
+            .map(|_| lease(&mut balance, Pick::new().bound(Bond::Hash(rng.u64(..)))))
+            .collect();
+        group.bench_function(BenchmarkId::from_parameter(endpoints), |b| {
+            b.iter(|| {
+                let ended = rng.usize(..held.len());
+                held[ended] = lease(&mut balance, Pick::new().bound(Bond::Hash(rng.u64(..))));
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, picks, retries, hashes);
 criterion_main!(benches);

@@ -3,16 +3,20 @@
 //! In: a request with its [`Matched`], its headers clean. Out: the same with a [`Tie`](super::Tie) and without its tag, or
 //! an answer. A request to a service without affinity passes at no cost.
 
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
+use arc_swap::Guard;
 use futures_util::future::{BoxFuture, Either};
 use http::{Request, Response};
 use tower::Service;
 
 use super::judge::judge;
-use crate::{answer::Body, route::Matched};
+use crate::{answer::Body, config, route::Matched};
 
-/// See the [module](self).
+/// Affinity's step: puts a [`Tie`](super::Tie) into each request to a service that has any.
 #[derive(Clone, Debug)]
 pub struct Ties<S> {
     inner: S,
@@ -40,15 +44,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let matched = request.extensions().get::<Matched>();
-        let settings = matched.map(|matched| matched.planned.service.settings.load_full());
-        let (Some(matched), Some(settings)) = (matched, settings) else {
+        let Some((matched, settings)) = request.extensions().get().and_then(with_affinity) else {
             return Either::Left(self.inner.call(request));
         };
-        if settings.affinity.is_empty() {
-            return Either::Left(self.inner.call(request));
-        }
-        let matched = matched.clone();
         // The one that is ready goes with the request.
         let unready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, unready);
@@ -60,4 +58,10 @@ where
             }
         }))
     }
+}
+
+/// The settings of the service that a request goes to, if it has any affinity.
+fn with_affinity(matched: &Matched) -> Option<(Matched, Arc<config::Service>)> {
+    let settings = matched.planned.service.settings.load();
+    (!settings.affinity.is_empty()).then(|| (matched.clone(), Guard::into_inner(settings)))
 }

@@ -59,8 +59,8 @@ pub(super) async fn rewrite(
         return (response, Err(Untouched::Unmintable));
     }
     let (head, body) = response.into_parts();
-    let held = Held::read(body).await;
-    let spliced = match held.whole() {
+    let begun = Begun::read(body).await;
+    let spliced = match begun.whole() {
         Some(bytes) => std::str::from_utf8(&bytes)
             .map_err(|_| Untouched::Unmintable)
             .and_then(splice),
@@ -68,7 +68,7 @@ pub(super) async fn rewrite(
     };
     match spliced {
         Ok(text) => (changed(head, text), Ok(())),
-        Err(why) => (Response::from_parts(head, Body::new(held)), Err(why)),
+        Err(why) => (Response::from_parts(head, Body::new(begun)), Err(why)),
     }
 }
 
@@ -88,18 +88,18 @@ fn is_encoded(headers: &HeaderMap) -> bool {
 }
 
 /// A body of which the beginning was read.
-struct Held {
+struct Begun {
     read: VecDeque<Frame<Bytes>>,
     failed: Option<BoxError>,
     /// `None` after the end.
     rest: Option<Body>,
 }
 
-// === impl Held ===
+// === impl Begun ===
 
-impl Held {
+impl Begun {
     async fn read(mut body: Body) -> Self {
-        let mut held = Self {
+        let mut begun = Self {
             read: VecDeque::new(),
             failed: None,
             rest: None,
@@ -108,14 +108,14 @@ impl Held {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match timeout_at(deadline, body.frame()).await {
-                Ok(None) => return held,
+                Ok(None) => return begun,
                 Ok(Some(Ok(frame))) => {
                     bytes += frame.data_ref().map_or(0, Bytes::len);
-                    held.read.push_back(frame);
+                    begun.read.push_back(frame);
                 }
                 Ok(Some(Err(error))) => {
-                    held.failed = Some(error);
-                    return held;
+                    begun.failed = Some(error);
+                    return begun;
                 }
                 Err(_) => break,
             }
@@ -123,8 +123,8 @@ impl Held {
                 break;
             }
         }
-        held.rest = Some(body);
-        held
+        begun.rest = Some(body);
+        begun
     }
 
     /// All of its bytes, if it was read to its end.
@@ -140,7 +140,7 @@ impl Held {
     }
 }
 
-impl HttpBody for Held {
+impl HttpBody for Begun {
     type Data = Bytes;
     type Error = BoxError;
 

@@ -400,7 +400,7 @@ fn a_closing_endpoint_turns_its_clients_away_and_a_removed_one_is_unknown() {
         router
             .metric_becomes("longhaul_endpoints", &[("state", "draining")], 1.0)
             .await;
-        let asked = std::time::Instant::now();
+        let asked = tokio::time::Instant::now();
         assert_eq!(ask(&router, &post(&target)).await.status(), 404);
         assert!(
             asked.elapsed() < Duration::from_millis(900),
