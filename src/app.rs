@@ -11,6 +11,7 @@
 //! file ([`crate::process`]).
 
 mod announce;
+mod certificates;
 mod drains;
 mod feed;
 mod listeners;
@@ -30,8 +31,14 @@ use tokio::{
 };
 
 use self::{
-    announce::Announcement, drains::Drains, feed::Feeds, listeners::Listeners, operator::Operator,
-    secrets::Secrets, task::Task,
+    announce::Announcement,
+    certificates::{Certificates, Loaded},
+    drains::Drains,
+    feed::Feeds,
+    listeners::{Bound, Listeners, Opener},
+    operator::Operator,
+    secrets::Secrets,
+    task::Task,
 };
 use crate::{
     admin::{self, Readiness, Sources, TokenFile},
@@ -43,6 +50,7 @@ use crate::{
     session::Cause,
     stack::{self, Extra},
     telemetry::{LogLoss, metrics::Metrics},
+    tls::BadFile,
     worker::Workers,
 };
 
@@ -53,6 +61,7 @@ pub struct App {
     router: Arc<Router>,
     workers: Workers,
     listeners: Listeners,
+    certificates: Certificates,
     feeds: Feeds,
     drains: Drains,
     announcement: Announcement,
@@ -97,6 +106,14 @@ pub enum StartError {
     /// A secret of affinity.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The files of a listener's or a service's TLS.
+    #[error("cannot use the TLS files of {of}")]
+    Tls {
+        /// Of what.
+        of: String,
+        /// Which file, and why.
+        source: BadFile,
+    },
     /// The worker threads.
     #[error("cannot start the workers")]
     Workers(#[source] io::Error),
@@ -112,7 +129,8 @@ impl App {
         let readiness = Readiness::default();
         let opening = readiness.part("listeners");
         let metrics = Metrics::new(options.loss);
-        let router = Router::new(&config, count, Arc::clone(&metrics));
+        let loaded = Loaded::of(&config, None)?;
+        let router = Router::new(&config, &loaded.clients, count, Arc::clone(&metrics));
         let admission = Admission::new(count, raise_descriptor_limit(), config.limits.connections);
         let mut secrets = Secrets::default();
         let prepared = secrets.prepare(&config)?;
@@ -129,6 +147,7 @@ impl App {
             secrets,
             leaving: HashMap::new(),
             listeners: Listeners::default(),
+            certificates: Certificates::default(),
             admin: None,
             config,
             router,
@@ -137,7 +156,7 @@ impl App {
         };
         app.open_admin(options.pages).await?;
         app.feeds.follow(&app.config);
-        app.listeners.replace(bound, &app.config, &mut app.workers);
+        app.open(bound, loaded);
         app.tell_addresses();
         tracing::info!(workers = count, connections = admission.limit(), "started");
         drop(opening);
@@ -175,18 +194,30 @@ impl App {
     pub fn reload(&mut self, config: Config) -> Result<(), StartError> {
         let secrets = self.secrets.prepare(&config)?;
         let bound = self.listeners.bind(&config)?;
+        let loaded = Loaded::of(&config, Some((&self.config, &self.listeners)))?;
         self.warn_of_what_stays(&config);
-        let before = self.router.follow(&config);
+        let before = self.router.follow(&config, &loaded.clients);
         self.secrets.follow(secrets, &self.router);
         self.feeds.follow(&config);
-        self.listeners.replace(bound, &config, &mut self.workers);
         self.workers.admission().reconfigure(config.limits.connections);
         self.token
             .set(config.admin.as_ref().and_then(|admin| admin.token_file.clone()));
         self.config = config;
+        self.open(bound, loaded);
         self.tell_addresses();
         self.drain_removed_routes(&before);
         Ok(())
+    }
+
+    /// Opens the listeners of the configuration, with what was bound and loaded for it.
+    fn open(&mut self, bound: Bound, loaded: Loaded) {
+        let mut opener = Opener {
+            workers: &mut self.workers,
+            metrics: &self.router.metrics,
+        };
+        self.listeners
+            .replace(bound, &self.config, &loaded.servers, &mut opener);
+        self.certificates = loaded.follow(&self.listeners, &self.router);
     }
 
     /// A registry must not lead sessions back to this process, but may lead clients to it.

@@ -28,6 +28,7 @@ mod schema;
 mod section;
 mod shape;
 mod suggest;
+mod tls;
 mod tree;
 mod units;
 
@@ -47,6 +48,7 @@ pub use self::{
     problem::{Problem, Problems},
     read::{endpoints, load, parse},
     schema::schema,
+    tls::{ListenerTls, Pair, ServiceTls},
 };
 use crate::{
     policy::{cors, origin::Origins},
@@ -111,8 +113,12 @@ pub struct Limits {
 pub struct Listener {
     /// `address: ip:port`; port 0 lets the kernel choose.
     pub address: SocketAddr,
+    /// `tls:` TLS with clients; absent: none.
+    pub tls: Option<ListenerTls>,
     /// `trusted_proxies: []`: peers whose forwarded headers are believed, as networks (`10.0.0.0/8`) or single addresses.
     pub trusted_proxies: Vec<IpNet>,
+    /// `proxy_protocol: false`: whether every connection begins with a PROXY header, which only they may send.
+    pub proxy_protocol: bool,
 }
 
 /// The admin address.
@@ -180,6 +186,8 @@ pub struct Service {
     pub max_sessions_per_endpoint: Option<NonZeroUsize>,
     /// `affinity: none`, or one or several methods, tried in order: why a request must go to a given endpoint.
     pub affinity: Vec<Affinity>,
+    /// `tls:` TLS with its endpoints; absent: none.
+    pub tls: Option<ServiceTls>,
     /// `connect_timeout: 1s`: the time one TCP connect may take.
     pub connect_timeout: Duration,
     /// `handshake_timeout: 5s`: the time from the dial to the backend's answer, over all tries.

@@ -34,7 +34,7 @@ use http::{HeaderMap, Request, Response, StatusCode, header, response};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use self::attempt::{Attempts, Failed, Success};
+use self::attempt::{Attempts, Failed, Offered, Success};
 pub use self::open::Opening;
 use crate::{
     affinity::Tie,
@@ -163,16 +163,17 @@ impl Handshake {
         let service = &self.matched.planned.service;
         let settings = service.settings.load_full();
         let head = self.head();
-        Attempts::new(
-            service.balance.clone(),
-            &settings,
-            self.started,
-            &self.upgrade,
-            &head,
-        )
-        .bound(self.tie.as_ref().map_or(Bond::None, Tie::bond))
-        .run()
-        .await
+        let route = &self.matched.planned.route;
+        let tls = service.target(&settings, route, &self.headers);
+        let offered = Offered {
+            upgrade: &self.upgrade,
+            head: &head,
+            tls: tls.as_ref(),
+        };
+        Attempts::new(service.balance.clone(), &settings, self.started, offered)
+            .bound(self.tie.as_ref().map_or(Bond::None, Tie::bond))
+            .run()
+            .await
     }
 
     /// The answer with what ties the client to its endpoint.

@@ -24,6 +24,7 @@ pub mod router;
 pub mod session;
 pub mod worker;
 pub mod answer;
+pub mod tls;
 
 pub mod config;
 pub mod telemetry;

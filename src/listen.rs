@@ -3,7 +3,8 @@
 //! In: bound sockets. Out: requests that are what RFC 9112 and RFC 6455 say a request is, each with its [`Arrival`], for
 //! the stack of steps behind.
 //!
-//! - HTTP/1.1 is hyper's, with one deadline over accept and request head, and bounds on the head's size and fields.
+//! - A PROXY header, TLS and the request head come in this order and have one deadline together.
+//! - HTTP/1.1 is hyper's, with bounds on the head's size and fields.
 //! - After the 101 the socket is taken back out of hyper, and hyper keeps nothing of the connection.
 //!
 //! Not here: where a request goes ([`crate::route`]) and what else it must satisfy ([`crate::policy`]).
@@ -13,6 +14,7 @@ mod admission;
 pub mod handshake;
 mod http1;
 mod linger;
+pub mod proxy;
 mod serve;
 
 use std::{
@@ -36,7 +38,11 @@ use crate::{
     dial::Opening,
     policy::headers::{Forwarding, Peer},
     router::Router,
-    telemetry::metrics::HandshakeEnd,
+    telemetry::{
+        Rarely,
+        metrics::{HandshakeEnd, Metrics},
+    },
+    tls,
 };
 
 /// One listening address and how its connections are treated.
@@ -48,6 +54,10 @@ pub struct Site {
     pub bound: SocketAddr,
     /// What a reload can change.
     pub rules: ArcSwap<Rules>,
+    /// Where connections are counted that end before their first request.
+    pub metrics: Arc<Metrics>,
+    /// How often it is said that one was refused for its PROXY header.
+    pub refusals: Rarely,
 }
 
 /// How connections of a site are treated.
@@ -57,6 +67,10 @@ pub struct Rules {
     pub forwarding: Arc<Forwarding>,
     /// Bounds of one connection's requests.
     pub limits: Limits,
+    /// TLS, where its clients speak it.
+    pub tls: Option<Arc<tls::Server>>,
+    /// Every connection begins with a PROXY header.
+    pub proxy_protocol: bool,
 }
 
 /// A client's connection, as all its requests share it.
@@ -66,6 +80,8 @@ pub struct Arrival {
     pub address: SocketAddr,
     /// The other end as backends are told of it, and what it is believed.
     pub peer: Peer,
+    /// The certificate that the client was shown, over TLS.
+    pub certificate: Option<Arc<tls::Certificate>>,
     /// The session that this connection becomes once its 101 has been sent.
     opening: Mutex<Option<Opening>>,
 }
@@ -74,6 +90,14 @@ impl Arrival {
     /// Makes this connection a session as soon as the 101 that is about to be returned has been sent.
     pub fn hand_over(&self, opening: Opening) {
         *self.opening.lock().unwrap_or_else(PoisonError::into_inner) = Some(opening);
+    }
+
+    /// Whether requests for this host may come this way: over TLS only for hosts that the certificate covers. Else the
+    /// client has taken a connection to one host for one to another, which may be configured otherwise.
+    pub fn covers(&self, host: &str) -> bool {
+        self.certificate
+            .as_ref()
+            .is_none_or(|certificate| certificate.covers(host))
     }
 
     fn opening(&self) -> Option<Opening> {

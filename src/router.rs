@@ -18,6 +18,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use discovery::{Endpoint, Followed, Identity, State};
+use http::{HeaderMap, header};
 use tower::discover::Change;
 
 use crate::{
@@ -30,7 +31,11 @@ use crate::{
         Rarely,
         metrics::{AffinityMetrics, Metrics, RouteMetrics},
     },
+    tls::{Client, Target},
 };
+
+/// TLS with the endpoints of services, by the service's name; each that wants it has it.
+pub type Clients = HashMap<Arc<str>, Arc<Client>>;
 
 /// What all workers share.
 #[derive(Debug)]
@@ -87,6 +92,8 @@ pub struct Service {
     pub directory: Directory,
     /// What its affinity has come to.
     pub affinity: AffinityMetrics,
+    /// TLS with its endpoints: always there when the settings want it.
+    tls: ArcSwapOption<Client>,
     /// How its sources are doing; `None` before they are followed.
     pub followed: ArcSwapOption<Followed>,
     /// When its handshakes fail, how often that is said.
@@ -99,9 +106,9 @@ pub struct Service {
 
 impl Router {
     /// With the plan of a first configuration.
-    pub fn new(config: &Config, workers: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(config: &Config, clients: &Clients, workers: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         let keyring = Arc::new(Keyring::default());
-        let plan = Plan::new(config, &HashMap::new(), &metrics, &keyring);
+        let plan = Plan::new(config, clients, &HashMap::new(), &metrics, &keyring);
         Arc::new(Self {
             plan: ArcSwap::from_pointee(plan),
             sessions: Sessions::new(workers),
@@ -113,9 +120,15 @@ impl Router {
     }
 
     /// Swaps in the plan of another configuration and returns the one before.
-    pub fn follow(&self, config: &Config) -> Arc<Plan> {
+    pub fn follow(&self, config: &Config, clients: &Clients) -> Arc<Plan> {
         let keyring = self.keyring.load();
-        let plan = Plan::new(config, &self.plan.load().services, &self.metrics, &keyring);
+        let plan = Plan::new(
+            config,
+            clients,
+            &self.plan.load().services,
+            &self.metrics,
+            &keyring,
+        );
         self.plan.swap(Arc::new(plan))
     }
 
@@ -154,6 +167,7 @@ impl Router {
 impl Plan {
     fn new(
         config: &Config,
+        clients: &Clients,
         before: &HashMap<Arc<str>, Arc<Service>>,
         metrics: &Arc<Metrics>,
         keyring: &Arc<Keyring>,
@@ -164,13 +178,18 @@ impl Plan {
             .map(|(name, service)| (Arc::clone(name), Arc::clone(service)))
             .collect();
         for (name, settings) in &config.services {
+            let client = clients.get(name).cloned();
             let service = match before.get(name) {
                 Some(service) => {
+                    // Before the settings that want it, and never taken away: a handshake reads the settings first.
+                    if let Some(client) = client {
+                        service.secure(client);
+                    }
                     service.balance.reconfigure(balance_settings(settings));
                     service.settings.store(Arc::clone(settings));
                     Arc::clone(service)
                 }
-                None => Arc::new(Service::new(settings, metrics, keyring)),
+                None => Arc::new(Service::new(settings, client, metrics, keyring)),
             };
             let is_hashed = settings.affinity.iter().any(config::Affinity::is_hashed);
             service.balance.expect_hashes(is_hashed);
@@ -213,16 +232,44 @@ fn address(route: &Arc<config::Route>) -> usize {
 // === impl Service ===
 
 impl Service {
-    fn new(settings: &Arc<config::Service>, metrics: &Metrics, keyring: &Arc<Keyring>) -> Self {
+    fn new(
+        settings: &Arc<config::Service>,
+        client: Option<Arc<Client>>,
+        metrics: &Metrics,
+        keyring: &Arc<Keyring>,
+    ) -> Self {
         Self {
             directory: Directory::new(Arc::clone(&settings.name), Arc::clone(keyring)),
             affinity: metrics.affinity(&settings.name),
+            tls: ArcSwapOption::new(client),
             balance: Balance::new(Arc::clone(&settings.name), balance_settings(settings)),
             settings: ArcSwap::new(Arc::clone(settings)),
             followed: ArcSwapOption::empty(),
             failures: Rarely::default(),
             held: Mutex::default(),
         }
+    }
+
+    /// Speaks TLS with its endpoints like this from now on, if it is to speak TLS.
+    pub fn secure(&self, client: Arc<Client>) {
+        self.tls.store(Some(client));
+    }
+
+    /// How its endpoints are spoken to over TLS for a request with this header, as it goes out; `None`: without TLS.
+    pub fn target(
+        &self,
+        settings: &config::Service,
+        route: &config::Route,
+        headers: &HeaderMap,
+    ) -> Option<Target> {
+        settings.tls.as_ref()?;
+        let client = self.tls.load();
+        let client = client
+            .as_ref()
+            .expect("TLS is there before the settings that want it");
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let theirs = matches!(route.host, config::HostRewrite::Preserve);
+        Some(client.target(host, theirs))
     }
 
     /// Takes in one change of the endpoint set; what an operator drains stays draining.

@@ -5,6 +5,7 @@
 //! whole.
 
 use std::{
+    collections::HashMap,
     net::{SocketAddr, TcpListener},
     sync::Arc,
 };
@@ -17,6 +18,8 @@ use crate::{
     config::{self, Config},
     listen::{Rules, Site, bind},
     policy::headers::Forwarding,
+    telemetry::{Rarely, metrics::Metrics},
+    tls::Server,
     worker::Workers,
 };
 
@@ -36,6 +39,16 @@ struct Open {
 #[derive(Debug)]
 pub(super) struct Bound(Vec<(SocketAddr, TcpListener)>);
 
+/// TLS of listeners, by their configured address; each that wants it has it.
+type Servers = HashMap<SocketAddr, Arc<Server>>;
+
+/// What a listener is opened with.
+#[derive(Debug)]
+pub(super) struct Opener<'a> {
+    pub(super) workers: &'a mut Workers,
+    pub(super) metrics: &'a Arc<Metrics>,
+}
+
 impl Listeners {
     /// Binds what `config` names and is not open yet.
     pub(super) fn bind(&self, config: &Config) -> Result<Bound, StartError> {
@@ -52,10 +65,11 @@ impl Listeners {
     }
 
     /// Takes over what was bound for this configuration, and closes what it does not name.
-    pub(super) fn replace(&mut self, bound: Bound, config: &Config, workers: &mut Workers) {
+    pub(super) fn replace(&mut self, bound: Bound, config: &Config, tls: &Servers, opener: &mut Opener<'_>) {
         let mut before = std::mem::take(&mut self.open);
         let mut bound = bound.0;
         for settings in &config.listeners {
+            let tls = tls.get(&settings.address);
             if let Some(at) = before
                 .iter()
                 .position(|open| open.site.configured == settings.address)
@@ -63,22 +77,21 @@ impl Listeners {
                 let open = before.remove(at);
                 open.site
                     .rules
-                    .store(Arc::new(rules(settings, open.site.bound.port(), config)));
+                    .store(Arc::new(rules(settings, open.site.bound.port(), config, tls)));
                 self.open.push(open);
             } else if let Some(at) = bound.iter().position(|(address, _)| *address == settings.address) {
                 let (configured, listener) = bound.remove(at);
                 // The kernel knows the address of a socket that it has bound.
                 let bound = listener.local_addr().unwrap_or(configured);
-                let rules = ArcSwap::from_pointee(rules(settings, bound.port(), config));
-                self.open.push(Open::new(
-                    Site {
-                        configured,
-                        bound,
-                        rules,
-                    },
-                    listener,
-                    workers,
-                ));
+                let rules = rules(settings, bound.port(), config, tls);
+                let site = Site {
+                    configured,
+                    bound,
+                    rules: ArcSwap::from_pointee(rules),
+                    metrics: Arc::clone(opener.metrics),
+                    refusals: Rarely::default(),
+                };
+                self.open.push(Open::new(site, listener, opener.workers));
             }
         }
         for closed in before {
@@ -93,6 +106,10 @@ impl Listeners {
 
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         self.open.iter().map(|open| open.site.bound).collect()
+    }
+
+    pub(super) fn sites(&self) -> Vec<Arc<Site>> {
+        self.open.iter().map(|open| Arc::clone(&open.site)).collect()
     }
 
     fn find(&self, configured: SocketAddr) -> Option<&Open> {
@@ -113,10 +130,12 @@ impl Open {
     }
 }
 
-fn rules(listener: &config::Listener, port: u16, config: &Config) -> Rules {
-    let forwarding = Arc::new(Forwarding::new(port, false, &listener.trusted_proxies));
+fn rules(listener: &config::Listener, port: u16, config: &Config, tls: Option<&Arc<Server>>) -> Rules {
+    let forwarding = Forwarding::new(port, tls.is_some(), &listener.trusted_proxies);
     Rules {
-        forwarding,
+        forwarding: Arc::new(forwarding),
         limits: config.limits.clone(),
+        tls: tls.cloned(),
+        proxy_protocol: listener.proxy_protocol,
     }
 }

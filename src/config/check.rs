@@ -14,6 +14,7 @@ mod providers;
 mod route;
 mod service;
 pub(super) mod source;
+mod tls;
 
 use std::{path::Path, sync::Arc};
 
@@ -40,7 +41,7 @@ fn config(file: &mut Section<'_>, folder: &Path) -> Option<Config> {
     );
     let limits = "What one process accepts.";
     let limits = file.section("limits", limits, "`{ request_head: 16KiB }`", process::limits);
-    let listeners = listeners(file);
+    let listeners = listeners(file, folder);
     let admin = |admin: &mut Section<'_>| process::admin(admin, folder);
     let admin = Object::new("`{ address: 127.0.0.1:9901 }`", admin);
     let admin = file.optional("admin", "Where operators connect; absent: nowhere.", &admin);
@@ -85,9 +86,10 @@ fn config(file: &mut Section<'_>, folder: &Path) -> Option<Config> {
     })
 }
 
-fn listeners(file: &mut Section<'_>) -> Option<Vec<Located<Listener>>> {
+fn listeners(file: &mut Section<'_>, folder: &Path) -> Option<Vec<Located<Listener>>> {
+    let read = |listener: &mut Section<'_>| process::listener(listener, folder);
     let listeners = Each {
-        item: Object::new("`{ address: 127.0.0.1:8080 }`", process::listener),
+        item: Object::new("`{ address: 127.0.0.1:8080 }`", read),
         some: true,
         wants: "a list with at least one `- address: 127.0.0.1:8080`",
     };

@@ -10,6 +10,7 @@ use super::*;
 
 mod broken;
 mod consul;
+mod tls;
 
 /// Every key that there is, each with a value that is not its default.
 pub(super) const EVERYTHING: &str = include_str!("tests/everything.yaml");

@@ -3,8 +3,8 @@
 //! In: a service's balance step, its settings, and the request's head. Out: the first backend's answer, or the failure that
 //! ended the last try.
 //!
-//! An endpoint is blamed ([`Lease::failed`]) only for what it did: a refused or timed-out connect, a connection that ended
-//! before any answer, silence for all of the time or for longer than another one took. A wrong answer is its own, and no
+//! An endpoint is blamed ([`Lease::failed`]) only for what it did: a refused or timed-out connect, no TLS where there should
+//! be some, a connection that ended before any answer, silence for all of the time or for longer than another one took. A wrong answer is its own, and no
 //! other endpoint is asked then.
 
 use std::{
@@ -17,14 +17,11 @@ use discovery::Endpoint;
 use futures_util::future::{BoxFuture, Either, select};
 use http::{Response, StatusCode, response};
 use hyper::body::Incoming;
-use tokio::{
-    net::TcpStream,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout, timeout_at};
 use tower::Service as _;
 
 use super::{
-    connect::{blames_endpoint, connect},
+    connect::{Backend, NotConnected, connect},
     offer::{Reply, Unanswered, offer},
 };
 use crate::{
@@ -33,6 +30,7 @@ use crate::{
     config,
     listen::Upgrade,
     telemetry::metrics::HandshakeEnd,
+    tls::Target,
 };
 
 /// The tries of one handshake.
@@ -40,11 +38,21 @@ use crate::{
 pub(super) struct Attempts<'a> {
     balance: Balance,
     settings: &'a config::Service,
-    upgrade: &'a Upgrade,
-    head: &'a [u8],
+    offered: Offered<'a>,
     deadline: Instant,
     tried: Tried,
     bond: Bond,
+}
+
+/// What every endpoint that is tried is offered.
+#[derive(Clone, Copy)]
+pub(super) struct Offered<'a> {
+    /// What its 101 must answer.
+    pub(super) upgrade: &'a Upgrade,
+    /// The request's head.
+    pub(super) head: &'a [u8],
+    /// TLS, where the service wants it.
+    pub(super) tls: Option<&'a Target>,
 }
 
 /// A backend's answer.
@@ -52,7 +60,7 @@ pub(super) enum Success {
     /// A valid 101.
     Upgraded {
         head: response::Parts,
-        stream: TcpStream,
+        stream: Backend,
         early: Vec<u8>,
         lease: Lease,
     },
@@ -82,8 +90,8 @@ enum Why {
     Unavailable(Unavailable),
     #[error("the endpoints were not known in time")]
     NotKnown,
-    #[error("cannot connect: {0}")]
-    Connect(std::io::Error),
+    #[error(transparent)]
+    Connect(NotConnected),
     #[error("{0}")]
     Unanswered(Unanswered),
     #[error("no answer in time")]
@@ -93,24 +101,22 @@ enum Why {
 /// How one try ended.
 enum Try {
     Answered(Result<Reply, Unanswered>),
-    NotConnected(std::io::Error),
+    NotConnected(NotConnected),
 }
 
 impl<'a> Attempts<'a> {
-    /// `head` is the request's, the same for every endpoint.
+    /// All of them together end when the service's time is up, counted from `started`.
     pub(super) fn new(
         balance: Balance,
         settings: &'a config::Service,
         started: Instant,
-        upgrade: &'a Upgrade,
-        head: &'a [u8],
+        offered: Offered<'a>,
     ) -> Self {
         let deadline = started + settings.handshake_timeout;
         Self {
             balance,
             settings,
-            upgrade,
-            head,
+            offered,
             deadline,
             tried: Tried::new(),
             bond: Bond::None,
@@ -222,7 +228,7 @@ impl<'a> Attempts<'a> {
             }
             Try::Answered(Err(error)) => Err((self.failed(Why::Unanswered(error), endpoint), false)),
             Try::NotConnected(error) => {
-                if blames_endpoint(&error) {
+                if error.blames_endpoint() {
                     lease.failed(Failure::Connect);
                 }
                 Err((self.failed(Why::Connect(error), endpoint), retry.on_connect))
@@ -232,9 +238,9 @@ impl<'a> Attempts<'a> {
 
     fn dial(&self, address: SocketAddr) -> impl Future<Output = Try> + use<'a> {
         let limit = self.settings.connect_timeout;
-        let (head, upgrade) = (self.head, self.upgrade);
+        let Offered { upgrade, head, tls } = self.offered;
         async move {
-            match connect(address, limit).await {
+            match connect(address, limit, tls).await {
                 Ok(stream) => Try::Answered(offer(stream, head, upgrade).await),
                 Err(error) => Try::NotConnected(error),
             }
@@ -299,9 +305,11 @@ impl Why {
     fn end(&self) -> HandshakeEnd {
         match self {
             Self::Unavailable(_) | Self::NotKnown => HandshakeEnd::NoEndpoint,
-            Self::Connect(error) if !blames_endpoint(error) => HandshakeEnd::Overloaded,
-            Self::Connect(error) if error.kind() == std::io::ErrorKind::TimedOut => HandshakeEnd::TimedOut,
-            Self::Connect(_) | Self::Unanswered(Unanswered::Reset(_)) => HandshakeEnd::ConnectFailed,
+            Self::Connect(error) if error.is_ours() => HandshakeEnd::Overloaded,
+            Self::Connect(error) if error.is_timeout() => HandshakeEnd::TimedOut,
+            Self::Connect(_) | Self::Unanswered(Unanswered::Reset(_) | Unanswered::OwnCertificate(_)) => {
+                HandshakeEnd::ConnectFailed
+            }
             Self::Unanswered(_) => HandshakeEnd::BadAnswer,
             Self::Silence => HandshakeEnd::TimedOut,
         }

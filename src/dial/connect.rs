@@ -1,17 +1,68 @@
-//! A TCP connection to an endpoint.
+//! A connection to an endpoint: TCP, and TLS where the service wants it.
+//!
+//! In: an address and how long a TCP connect may take. Out: a [`Backend`], or why there is none and whose fault that is.
+//!
+//! A TLS handshake has no time of its own: the caller bounds it together with what follows, as an endpoint that accepts
+//! and then says nothing is silent, not unreachable.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use socket2::{Domain, Socket, Type};
 use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpSocket, TcpStream},
     time::timeout,
 };
+use tokio_rustls::client::TlsStream;
 
-use crate::listen::prepare;
+use crate::{listen::prepare, tls::Target};
 
-/// Connects within `limit`, with the socket options that a session of hours needs.
-pub(super) async fn connect(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+/// A connection to an endpoint.
+#[derive(Debug)]
+pub(crate) enum Backend {
+    /// The socket itself.
+    Plain(TcpStream),
+    /// Within TLS. Boxed: where there is none, there is no room for it.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotConnected {
+    /// No TCP.
+    #[error("cannot connect: {0}")]
+    Tcp(io::Error),
+    /// No TLS; and whether that is the endpoint's fault.
+    #[error("no TLS: {0}")]
+    Tls(io::Error, bool),
+}
+
+/// Connects within `limit`, with the socket options that a session of hours needs, and does the TLS handshake.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    limit: Duration,
+    tls: Option<&Target>,
+) -> Result<Backend, NotConnected> {
+    let stream = connect_tcp(address, limit).await.map_err(NotConnected::Tcp)?;
+    let Some(tls) = tls else {
+        return Ok(Backend::Plain(stream));
+    };
+    match Box::pin(tls.connect(stream, address.ip())).await {
+        Ok(stream) => Ok(Backend::Tls(Box::new(stream))),
+        Err(error) => {
+            let blames = tls.blames_endpoint(&error);
+            Err(NotConnected::Tls(error, blames))
+        }
+    }
+}
+
+async fn connect_tcp(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM.nonblocking().cloexec(),
@@ -28,19 +79,89 @@ pub(super) async fn connect(address: SocketAddr, limit: Duration) -> io::Result<
     }
 }
 
-/// Whether a failed connect says something about the endpoint, and not about this process or the way to it.
-pub(super) fn blames_endpoint(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let ours = [
-        Errno::MFILE,
-        Errno::NFILE,
-        Errno::NOBUFS,
-        Errno::NOMEM,
-        Errno::ADDRNOTAVAIL,
-        Errno::ACCESS,
-        Errno::PERM,
-    ];
-    !error
-        .raw_os_error()
-        .is_some_and(|code| ours.iter().any(|errno| errno.raw_os_error() == code))
+// === impl NotConnected ===
+
+impl NotConnected {
+    /// Whether it says something about the endpoint, and not about this process, the way to it or the client.
+    pub(crate) fn blames_endpoint(&self) -> bool {
+        match self {
+            Self::Tcp(_) => !self.is_ours(),
+            Self::Tls(_, blames) => *blames,
+        }
+    }
+
+    /// Whether this process had no descriptor, port or memory, or is not allowed to connect.
+    pub(crate) fn is_ours(&self) -> bool {
+        use rustix::io::Errno;
+        let ours = [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOBUFS,
+            Errno::NOMEM,
+            Errno::ADDRNOTAVAIL,
+            Errno::ACCESS,
+            Errno::PERM,
+        ];
+        let Self::Tcp(error) = self else { return false };
+        error
+            .raw_os_error()
+            .is_some_and(|code| ours.iter().any(|errno| errno.raw_os_error() == code))
+    }
+
+    /// Whether there was no answer in time.
+    pub(crate) fn is_timeout(&self) -> bool {
+        matches!(self, Self::Tcp(error) if error.kind() == io::ErrorKind::TimedOut)
+    }
+}
+
+// === impl Backend ===
+
+impl AsyncRead for Backend {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Backend {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
 }

@@ -22,15 +22,15 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::timeout,
 };
 
 use super::{
+    connect::Backend,
     replay::Replay,
     verify::{BadUpgrade, verify_101},
 };
-use crate::listen::Upgrade;
+use crate::{listen::Upgrade, tls};
 
 /// What a backend made of a handshake.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) enum Reply {
     /// A valid 101.
     Upgraded {
         head: response::Parts,
-        stream: TcpStream,
+        stream: Backend,
         /// What came together with the head, copied out of the buffer, which would stay as long as the session.
         early: Vec<u8>,
     },
@@ -52,6 +52,9 @@ pub(super) enum Unanswered {
     /// The connection ended or failed before any answer.
     #[error("the connection ended before an answer")]
     Reset(#[source] io::Error),
+    /// The endpoint wants another certificate of ours than it was shown, or one at all.
+    #[error("the endpoint does not take our certificate: {0}")]
+    OwnCertificate(#[source] io::Error),
     /// What came is no HTTP/1.1 response.
     #[error("the answer is not HTTP/1.1")]
     Garbage(#[source] hyper::Error),
@@ -71,15 +74,13 @@ pub(super) const MAX_HEAD: usize = 64 * 1024;
 const REFUSAL_LIMIT: Duration = Duration::from_secs(60);
 
 /// Offers the upgrade and waits for the answer; cancelling closes the connection.
-pub(super) async fn offer(
-    mut stream: TcpStream,
-    head: &[u8],
-    upgrade: &Upgrade,
-) -> Result<Reply, Unanswered> {
-    stream.write_all(head).await.map_err(Unanswered::Reset)?;
+pub(super) async fn offer(mut stream: Backend, head: &[u8], upgrade: &Upgrade) -> Result<Reply, Unanswered> {
+    stream.write_all(head).await.map_err(ended)?;
+    // TLS may hold back the end of what it was given.
+    stream.flush().await.map_err(ended)?;
     let mut buffer = BytesMut::with_capacity(SHORT);
     loop {
-        if stream.read_buf(&mut buffer).await.map_err(Unanswered::Reset)? == 0 {
+        if stream.read_buf(&mut buffer).await.map_err(ended)? == 0 {
             return Err(Unanswered::Reset(io::ErrorKind::UnexpectedEof.into()));
         }
         let seen = buffer.freeze();
@@ -139,7 +140,7 @@ impl Beginning {
 }
 
 /// Has hyper read the answer.
-async fn hear_out(stream: Replay<TcpStream>, upgrade: &Upgrade) -> Result<Reply, Unanswered> {
+async fn hear_out(stream: Replay<Backend>, upgrade: &Upgrade) -> Result<Reply, Unanswered> {
     let (mut sender, mut connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
         .handshake(TokioIo::new(stream))
@@ -177,6 +178,13 @@ async fn hear_out(stream: Replay<TcpStream>, upgrade: &Upgrade) -> Result<Reply,
         stream,
         early: [parts.read_buf, unread].concat(),
     })
+}
+
+fn ended(error: io::Error) -> Unanswered {
+    match tls::refuses_our_certificate(&error) {
+        true => Unanswered::OwnCertificate(error),
+        false => Unanswered::Reset(error),
+    }
 }
 
 fn failed(error: hyper::Error) -> Unanswered {

@@ -10,10 +10,11 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::net::TcpStream;
 
+use super::connect::Backend;
 use crate::{
     balance::Lease,
+    config::SessionLimits,
     listen::Permit,
     relay::{self, Ends, Initiator, Outcome, Reason, Stream},
     router::{Planned, Router, UnderWay},
@@ -27,7 +28,7 @@ pub struct Opening {
     pub(super) router: Arc<Router>,
     pub(super) planned: Arc<Planned>,
     pub(super) client: std::net::SocketAddr,
-    pub(super) backend: TcpStream,
+    pub(super) backend: Backend,
     /// What the backend sent together with the 101.
     pub(super) early: Vec<u8>,
     pub(super) lease: Lease,
@@ -67,24 +68,48 @@ impl Opening {
         };
         drop(self.under_way);
         sessions::opened(seat.registered.session());
-        let ends = Ends {
-            client,
-            early_client: early,
-            backend: self.backend,
-            early_backend: self.early,
-        };
-        let relay = relay::run(ends, Arc::clone(seat.registered.session()), &route.session);
+        // Each kind of stream has a relay of its own: the plain one splices, and is no larger for the other.
+        let (early_client, early_backend) = (early, self.early);
+        match self.backend {
+            Backend::Plain(backend) => {
+                let ends = Ends {
+                    client,
+                    early_client,
+                    backend,
+                    early_backend,
+                };
+                seat.join(ends, &route.session);
+            }
+            Backend::Tls(backend) => {
+                let ends = Ends {
+                    client,
+                    early_client,
+                    backend,
+                    early_backend,
+                };
+                seat.join(ends, &route.session);
+            }
+        }
+    }
+}
+
+impl Seat {
+    /// Relays until the session's end, in a task of its own.
+    fn join<C, B>(self, ends: Ends<C, B>, limits: &SessionLimits)
+    where
+        C: Stream + Send + 'static,
+        B: Stream + Send + 'static,
+    {
+        let relay = relay::run(ends, Arc::clone(self.registered.session()), limits);
         tokio::spawn(AssertUnwindSafe(relay).catch_unwind().map(move |ended| {
-            seat.leave(&ended.unwrap_or(Outcome {
+            self.leave(&ended.unwrap_or(Outcome {
                 initiator: Initiator::Router,
                 reason: Reason::Panic,
                 code: None,
             }));
         }));
     }
-}
 
-impl Seat {
     fn leave(self, outcome: &Outcome) {
         let session = self.registered.session();
         sessions::ended(session, outcome);

@@ -23,6 +23,7 @@ mod upload;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
+use discovery::Endpoint;
 use http::{HeaderValue, Response, StatusCode, Version, header, request::Parts};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
@@ -141,7 +142,7 @@ impl Exchange {
             };
             let endpoint = Arc::clone(lease.endpoint());
             tried.add(&endpoint.identity);
-            let trouble = match self.ask(&Place::new(settings, &endpoint)).await {
+            let trouble = match self.ask(&self.place(settings, &endpoint)).await {
                 Ok((response, link, progress)) => {
                     lease.established();
                     let refused = self.is_refused(response.status());
@@ -185,6 +186,14 @@ impl Exchange {
         }
     }
 
+    fn place(&self, settings: &Arc<config::Service>, endpoint: &Endpoint) -> Place {
+        let planned = &self.matched.planned;
+        let tls = planned
+            .service
+            .target(settings, &planned.route, self.request.headers());
+        Place::new(settings, endpoint, tls)
+    }
+
     fn pick(&self, tried: &Tried) -> Pick {
         let bond = self.tie.as_ref().map_or(Bond::None, Tie::bond);
         Pick::except(tried.clone()).bound(bond)
@@ -213,9 +222,10 @@ impl Exchange {
             }
         }
         let settings = &place.settings;
-        let left = (self.started + settings.handshake_timeout).saturating_duration_since(Instant::now());
-        let link = Link::open(place.clone(), settings.connect_timeout.min(left))
+        let open = Link::open(place.clone(), settings.connect_timeout);
+        let link = timeout_at(self.started + settings.handshake_timeout, open)
             .await
+            .map_err(|_| Trouble::Silence)?
             .map_err(Trouble::Connect)?;
         self.send(link).await
     }

@@ -130,8 +130,10 @@ impl<D: Deliver> Door<D> {
     fn admit(&self, stream: TcpStream, address: SocketAddr) {
         let Some(permit) = self.admission.enter(self.worker) else {
             self.deliver.refused();
-            // Beyond that there are too many to be told anything.
-            if let Some(place) = self.admission.refuse() {
+            // Beyond that there are too many to be told anything; and within TLS it would cost a handshake.
+            if self.site.rules.load().tls.is_none()
+                && let Some(place) = self.admission.refuse()
+            {
                 tokio::spawn(refuse(stream, place));
             }
             return;

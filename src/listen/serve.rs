@@ -2,9 +2,10 @@
 //!
 //! In: an [`Accepted`] socket on the worker that serves it. Out: its requests, in HTTP, through the stack.
 //!
-//! - The layers of a connection come in the order of the wire, and what one of them needs to know of the connection is
-//!   in [`Connection`].
+//! - The layers of a connection come in the order of the wire (PROXY header, TLS, HTTP), and what one of them needs to
+//!   know of the connection is in [`Connection`].
 //! - One deadline covers all of them, from the accept to the end of the request's head.
+//! - Who does not get as far as HTTP is counted and gets no answer: what it speaks is not known.
 //!
 //! Not here: HTTP itself ([`super::http1`]).
 
@@ -13,15 +14,28 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tokio::time::Instant;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
 
-use super::{Accepted, Arrival, Permit, Rules, http1};
-use crate::{policy::headers::Peer, stack::Stack};
+use super::{
+    Accepted, Arrival, Permit, Rules, Site, http1,
+    proxy::{self, Source},
+};
+use crate::{
+    policy::headers::Peer,
+    stack::Stack,
+    telemetry::metrics::{Refused, TlsEnd},
+    tls::{Certificate, Server, ServerStream},
+};
 
 /// What is known of a connection, whatever is spoken on it.
 pub(super) struct Connection {
-    /// The other end.
+    /// The other end, or the client that a trusted proxy has named in a PROXY header.
     pub(super) address: SocketAddr,
+    /// What it was shown, over TLS.
+    pub(super) certificate: Option<Arc<Certificate>>,
     /// Its place in this process.
     pub(super) permit: Permit,
     /// How its listener treated connections when it came.
@@ -43,12 +57,88 @@ pub async fn serve(accepted: Accepted, stack: Stack) {
     } = accepted;
     let connection = Connection {
         address,
+        certificate: None,
         permit,
         rules: site.rules.load_full(),
         at,
         stack,
     };
+    if connection.rules.proxy_protocol || connection.rules.tls.is_some() {
+        // Boxed: a connection without these layers has no room for them.
+        return Box::pin(serve_layered(stream, connection, site)).await;
+    }
     http1::serve(stream, connection).await;
+}
+
+/// What comes before HTTP on the wire, and then HTTP.
+async fn serve_layered(mut stream: TcpStream, mut connection: Connection, site: Arc<Site>) {
+    if connection.rules.proxy_protocol {
+        let Some(address) = client_of(&mut stream, &connection, &site).await else {
+            return;
+        };
+        connection.address = address;
+    }
+    let Some(tls) = connection.rules.tls.clone() else {
+        return http1::serve(stream, connection).await;
+    };
+    let Some((stream, certificate)) = secured(stream, &tls, &connection, &site).await else {
+        return;
+    };
+    connection.certificate = Some(certificate);
+    http1::serve(stream, connection).await;
+}
+
+/// The client that a PROXY header names; `None` after a refusal.
+async fn client_of(stream: &mut TcpStream, connection: &Connection, site: &Site) -> Option<SocketAddr> {
+    let peer = connection.address;
+    let header = match connection.rules.forwarding.trusts(peer.ip()) {
+        true => timeout_at(connection.deadline(), proxy::read(stream)).await,
+        false => {
+            refuse(site, peer, &"the peer is none of the trusted proxies");
+            return None;
+        }
+    };
+    match header {
+        Ok(Ok(Source::Client(client))) => Some(client),
+        Ok(Ok(Source::Local)) => Some(peer),
+        Ok(Err(error)) => {
+            refuse(site, peer, &error);
+            None
+        }
+        Err(_) => {
+            refuse(site, peer, &"the PROXY header did not come in time");
+            None
+        }
+    }
+}
+
+fn refuse(site: &Site, peer: SocketAddr, why: &dyn std::fmt::Display) {
+    site.metrics.refused(Refused::ProxyProtocol);
+    if let Some(untold) = site.refusals.tell() {
+        tracing::warn!(listener = %site.bound, %peer, reason = %why, untold, "connection refused");
+    }
+}
+
+/// The stream within TLS; `None` where it does not come to that.
+async fn secured(
+    stream: TcpStream,
+    tls: &Server,
+    connection: &Connection,
+    site: &Site,
+) -> Option<(ServerStream, Arc<Certificate>)> {
+    let end = match timeout_at(connection.deadline(), tls.accept(stream)).await {
+        Ok(Ok(secured)) => {
+            site.metrics.tls_handshake(TlsEnd::Established);
+            return Some(secured);
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(listener = %site.bound, client = %connection.address, %error, "no TLS");
+            TlsEnd::from(&error)
+        }
+        Err(_) => TlsEnd::TimedOut,
+    };
+    site.metrics.tls_handshake(end);
+    None
 }
 
 impl Connection {
@@ -57,7 +147,13 @@ impl Connection {
         Arc::new(Arrival {
             address: self.address,
             peer: Peer::new(self.address, &self.rules.forwarding),
+            certificate: self.certificate.clone(),
             opening: Mutex::default(),
         })
+    }
+
+    /// By when its first request must be there.
+    fn deadline(&self) -> Instant {
+        self.at + self.rules.limits.request_deadline
     }
 }

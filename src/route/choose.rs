@@ -1,6 +1,6 @@
 //! The routing step of the stack.
 //!
-//! In: a request that is a proper one. Out: the same with a [`Matched`], or 400, 404 or 414.
+//! In: a request that is a proper one. Out: the same with a [`Matched`], or 400, 404, 414 or 421.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -29,6 +29,8 @@ pub struct Matched {
 enum Refused {
     #[error(transparent)]
     Target(#[from] BadTarget),
+    #[error("the certificate of this connection is not for this host; connect to the host itself")]
+    Misdirected,
     #[error(transparent)]
     Route(#[from] NoRoute),
     #[error(transparent)]
@@ -44,15 +46,18 @@ pub fn choose(router: &Router, head: &mut Parts) -> Result<(), Answer> {
 
 fn find(router: &Router, head: &Parts) -> Result<Matched, Refused> {
     let target = Target::of(head)?;
+    let arrival = head.extensions.get::<Arc<Arrival>>();
+    if let (Some(arrival), Some(host)) = (arrival, target.host())
+        && !arrival.covers(host)
+    {
+        return Err(Refused::Misdirected);
+    }
     let plan = router.plan.load();
     let found = plan.table.find(&target, &head.headers)?;
     let upstream = found.upstream(&target)?;
     // Every route of the table is in the plan that it was compiled with.
     let planned = plan.planned(&found.route).ok_or(NoRoute::Nothing)?;
-    let client = head
-        .extensions
-        .get::<Arc<Arrival>>()
-        .map(|arrival| arrival.address);
+    let client = arrival.map(|arrival| arrival.address);
     Ok(Matched {
         planned: Arc::clone(planned),
         upstream,
@@ -64,6 +69,8 @@ impl Refused {
     fn answer(&self, router: &Router) -> Answer {
         let (status, end) = match self {
             Self::Target(refused) => (refused.status(), HandshakeEnd::BadRequest),
+            // Not closing: a client that shares this connection between hosts has others under way on it.
+            Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, HandshakeEnd::Misdirected),
             Self::Route(NoRoute::EncodedSlash) => (StatusCode::BAD_REQUEST, HandshakeEnd::BadRequest),
             Self::Route(refused) => (refused.status(), HandshakeEnd::NoRoute),
             Self::Long(refused) => (refused.status(), HandshakeEnd::TooLarge),

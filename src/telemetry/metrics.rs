@@ -5,7 +5,7 @@
 //!
 //! Promises:
 //! - nothing that a client chooses becomes a label: values are names of the config, addresses of endpoints and closed
-//!   lists of words ([`HandshakeEnd`], [`Refused`], close codes);
+//!   lists of words ([`HandshakeEnd`], [`TlsEnd`], [`Refused`], close codes);
 //! - counting is an atomic addition; what can be read from the live sessions is computed at the scrape, so that moving
 //!   bytes costs nothing;
 //! - a series once shown stays, also when a reload takes its route away: its sessions may live for hours.
@@ -32,9 +32,11 @@ mod affinity;
 mod process;
 mod route;
 mod scrape;
+mod tls;
 
 pub use affinity::{AffinityMetrics, TieEnd, TieMethod};
 pub use route::{HandshakeEnd, RouteMetrics};
+pub use tls::TlsEnd;
 
 /// What the text of [`Metrics::encode`] is.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -46,6 +48,7 @@ pub struct Metrics {
     unrouted: Arc<RouteMetrics>,
     routes: Mutex<HashMap<[Arc<str>; 2], Weak<RouteMetrics>>>,
     refused: [Counter; Refused::ALL.len()],
+    tls: [Counter; TlsEnd::ALL.len()],
     accept_errors: Counter,
     reloads: [Counter; 2],
     loss: LogLoss,
@@ -56,6 +59,8 @@ pub struct Metrics {
 pub enum Refused {
     /// The connection limit was reached.
     Limit,
+    /// It did not begin with a PROXY header, or who sent that may not.
+    ProxyProtocol,
 }
 
 /// The families that handles are cut from.
@@ -132,6 +137,12 @@ impl Metrics {
             "Client connections closed before a request of theirs was read",
             refused.clone(),
         );
+        let tls = Family::<ResultLabels, Counter>::default();
+        registry.register(
+            "longhaul_tls_handshakes",
+            "TLS handshakes with clients by how they ended",
+            tls.clone(),
+        );
         let reloads = Family::<ResultLabels, Counter>::default();
         registry.register(
             "longhaul_config_reloads",
@@ -154,6 +165,10 @@ impl Metrics {
             unrouted: Arc::new(RouteMetrics::new(&families, &"none".into(), &"none".into())),
             refused: Refused::ALL
                 .map(|why| refused.get_or_create_owned(&ReasonLabels { reason: why.as_str() })),
+            tls: TlsEnd::ALL.map(|end| {
+                let result = end.as_str();
+                tls.get_or_create_owned(&ResultLabels { result })
+            }),
             reloads: ["error", "ok"].map(|result| reloads.get_or_create_owned(&ResultLabels { result })),
             routes: Mutex::default(),
             registry,
@@ -198,6 +213,11 @@ impl Metrics {
     /// Counts a connection that was closed before any request of it was read.
     pub fn refused(&self, why: Refused) {
         self.refused[why as usize].inc();
+    }
+
+    /// Counts a TLS handshake with a client that ended.
+    pub fn tls_handshake(&self, end: TlsEnd) {
+        self.tls[end as usize].inc();
     }
 
     /// Counts a failed accept.
@@ -246,11 +266,12 @@ impl fmt::Debug for Metrics {
 // === impl Refused ===
 
 impl Refused {
-    const ALL: [Self; 1] = [Self::Limit];
+    const ALL: [Self; 2] = [Self::Limit, Self::ProxyProtocol];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Limit => "limit",
+            Self::ProxyProtocol => "proxy_protocol",
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     affinity::Keyring,
     config,
     listen::classify,
-    router::{Router, Service},
+    router::{Clients, Router, Service},
     telemetry::{LogLoss, metrics::Metrics},
 };
 
@@ -38,7 +38,7 @@ impl Replica {
              routes: [{{ match: {{ path: \"/hub/{{*rest}}\" }}, service: chat }}]\n"
         );
         let config = config::parse(&text, Path::new("router.yaml")).unwrap();
-        let router = Router::new(&config, 1, Metrics::new(LogLoss::default()));
+        let router = Router::new(&config, &Clients::new(), 1, Metrics::new(LogLoss::default()));
         router.rekey(ring(secrets));
         let service = Arc::clone(&router.plan.load().services["chat"]);
         let replica = Self { router, service };

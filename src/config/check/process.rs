@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 use tracing::Level;
 
-use super::address;
+use super::{address, tls};
 use crate::config::{
     Admin, Limits, Listener, Log, Shutdown,
     group::{Each, refuse_twins},
@@ -72,13 +72,14 @@ fn auto_or_whole() -> impl Shape<Value = Option<NonZeroUsize>> {
     })
 }
 
-pub(super) fn listener(listener: &mut Section<'_>) -> Option<Listener> {
-    listener.not_yet(&["http2", "tls"]);
+pub(super) fn listener(listener: &mut Section<'_>, folder: &Path) -> Option<Listener> {
+    listener.not_yet(&["http2"]);
     let address = listener.required(
         "address",
         "The address it binds; port 0 lets the kernel choose.",
         &address::to_bind(),
     );
+    let tls = tls::listener(listener, folder);
     let proxies = "Peers whose forwarded headers are believed.";
     let networks = Each {
         item: address::network(),
@@ -89,10 +90,19 @@ pub(super) fn listener(listener: &mut Section<'_>) -> Option<Listener> {
     refuse_twins(listener.notes(), &proxies, "is the same network as", |network| {
         *network
     });
+    let header =
+        "Whether every connection begins with a PROXY header (version 1 or 2), which only they may send.";
+    let proxy_protocol = listener.or("proxy_protocol", header, &leaf::flag(), PROXY_PROTOCOL);
+    if proxy_protocol && proxies.is_empty() {
+        let nobody = "takes nobody's connection without `trusted_proxies`; write the addresses of the load balancers there";
+        listener.refuse("proxy_protocol", nobody);
+    }
     let trusted_proxies = proxies.into_iter().map(|network| network.value).collect();
     Some(Listener {
         address: address?,
+        tls,
         trusted_proxies,
+        proxy_protocol,
     })
 }
 
@@ -231,6 +241,8 @@ const MIN_WAIT: Duration = Duration::from_millis(10);
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// Whoever is believed chooses the client's address, so nobody is by default.
 const TRUSTED: &str = "[]";
+/// A listener that waits for a header which never comes serves nobody.
+const PROXY_PROTOCOL: &str = "false";
 /// What runs without a load balancer in front needs none; in Kubernetes 5 to 15 s let endpoints catch up.
 const DELAY: &str = "0s";
 /// With `CUT` inside the 30 s that Kubernetes and systemd give or exceed.

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::{affinity, process::refuse_long_window, source};
+use super::{affinity, process::refuse_long_window, source, tls};
 use crate::config::{
     Drain, DrainMode, Retry, Service, Strategy,
     group::{Each, refuse_twins},
@@ -27,7 +27,6 @@ pub(super) fn name(text: &str) -> Result<Arc<str>, String> {
 
 /// A service without its name, which is the key that it stands under.
 pub(super) fn service(service: &mut Section<'_>, folder: &Path) -> Option<Service> {
-    service.not_yet(&["tls"]);
     let discovery = "Where its endpoints come from: one source, or a list that is merged.";
     let discovery = service.required("discovery", discovery, &source::sources(folder));
     source::refuse_only_fallbacks(service, discovery.as_deref().unwrap_or_default());
@@ -50,6 +49,7 @@ pub(super) fn service(service: &mut Section<'_>, folder: &Path) -> Option<Servic
         SESSIONS,
     );
     let affinity = affinity::methods(service);
+    let tls = tls::service(service, folder);
     let wait = leaf::duration(MIN_WAIT..=MAX_WAIT);
     let connect = "The time one TCP connect may take.";
     let connect_timeout = service.or("connect_timeout", connect, &wait, CONNECT);
@@ -69,6 +69,7 @@ pub(super) fn service(service: &mut Section<'_>, folder: &Path) -> Option<Servic
         balance,
         max_sessions_per_endpoint: NonZeroUsize::new(most),
         affinity,
+        tls,
         connect_timeout,
         handshake_timeout,
         response_timeout,

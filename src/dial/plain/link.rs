@@ -36,9 +36,13 @@ use super::{
 use crate::{
     balance::Lease,
     config,
-    dial::{connect::connect, offer::MAX_HEAD},
+    dial::{
+        connect::{NotConnected, connect},
+        offer::MAX_HEAD,
+    },
     listen::handshake::tokens,
     router::UnderWay,
+    tls::Target,
 };
 
 /// Where a link leads. Settings that a reload has replaced are others: they may say how to connect.
@@ -47,6 +51,8 @@ pub(super) struct Place {
     pub(super) settings: Arc<config::Service>,
     pub(super) identity: Identity,
     pub(super) address: SocketAddr,
+    /// TLS, where the service wants it.
+    pub(super) tls: Option<Target>,
 }
 
 /// A connection that carries one request at a time.
@@ -86,11 +92,12 @@ const MARGIN: Duration = Duration::from_secs(1);
 // === impl Place ===
 
 impl Place {
-    pub(super) fn new(settings: &Arc<config::Service>, endpoint: &Endpoint) -> Self {
+    pub(super) fn new(settings: &Arc<config::Service>, endpoint: &Endpoint, tls: Option<Target>) -> Self {
         Self {
             settings: Arc::clone(settings),
             identity: endpoint.identity.clone(),
             address: endpoint.address,
+            tls,
         }
     }
 }
@@ -98,14 +105,14 @@ impl Place {
 // === impl Link ===
 
 impl Link {
-    /// Connects within `limit`.
-    pub(super) async fn open(place: Place, limit: Duration) -> io::Result<Self> {
-        let stream = connect(place.address, limit).await?;
+    /// Connects within `limit`; a TLS handshake has what time the caller has.
+    pub(super) async fn open(place: Place, limit: Duration) -> Result<Self, NotConnected> {
+        let stream = connect(place.address, limit, place.tls.as_ref()).await?;
         let (sender, connection) = Builder::new()
             .max_buf_size(MAX_HEAD)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(io::Error::other)?;
+            .map_err(|error| NotConnected::Tcp(io::Error::other(error)))?;
         // Its error reaches the answer, which says more.
         let driver = tokio::spawn(async move { drop(connection.await) });
         Ok(Self {

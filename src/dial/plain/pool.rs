@@ -5,7 +5,7 @@
 //! - A connection belongs to the runtime that it was made on, so each worker has a pool of its own and shares it with nobody.
 //! - At most [`PER_ENDPOINT`] links to an endpoint and [`IN_ALL`] are kept; the surplus is closed.
 //! - A link that was idle for too long, or that its endpoint has closed, is closed within [`ROUND`]. Those of endpoints that
-//!   have left are idle from then on. One that was made under settings that a reload has replaced is not used again.
+//!   have left are idle from then on. One that was made under settings that a reload has replaced, or with TLS to another name, is not used again.
 
 use std::{cell::RefCell, collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -146,7 +146,8 @@ fn key(place: &Place) -> Key {
 
 impl Idle {
     fn is_good(&self, place: Option<&Place>) -> bool {
-        let current = |place: &Place| Arc::ptr_eq(&place.settings, &self.link.place.settings);
+        let own = &self.link.place;
+        let current = |place: &Place| Arc::ptr_eq(&place.settings, &own.settings) && place.tls == own.tls;
         place.is_none_or(current) && self.link.is_free() && self.since.elapsed() < self.link.patience
     }
 }

@@ -72,6 +72,11 @@ impl Outgoing {
         (request, progress)
     }
 
+    /// The header as it goes out.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// It may be sent again, whatever its method says, unless it has a body.
     pub(super) fn allow_repeating(&mut self) {
         self.repeatable |= self.body.is_none();

@@ -4,7 +4,7 @@
 //!
 //! Not here: a backend's own refusals, which are answers.
 
-use std::{io, net::SocketAddr};
+use std::net::SocketAddr;
 
 use http::{HeaderMap, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
@@ -13,7 +13,7 @@ use crate::{
     answer::Answer,
     balance::{Failure, Unavailable},
     config::Retry,
-    dial::connect::blames_endpoint,
+    dial::connect::NotConnected,
     listen::handshake::tokens,
 };
 
@@ -24,8 +24,8 @@ pub(super) enum Trouble {
     Unavailable(Unavailable),
     #[error("the endpoints were not known in time")]
     NotKnown,
-    #[error("cannot connect: {0}")]
-    Connect(io::Error),
+    #[error(transparent)]
+    Connect(NotConnected),
     /// Nothing of the request was sent.
     #[error("the connection ended before the request was sent")]
     Unsent,
@@ -92,7 +92,7 @@ impl Trouble {
     /// What is held against the endpoint. A client must not be able to have an endpoint ejected by what it sends.
     pub(super) fn blame(&self) -> Option<Failure> {
         match self {
-            Self::Connect(error) => blames_endpoint(error).then_some(Failure::Connect),
+            Self::Connect(error) => error.blames_endpoint().then_some(Failure::Connect),
             Self::Unsent
             | Self::Reset {
                 sent: Sent::Repeatable | Sent::Whole,
@@ -124,12 +124,10 @@ impl Trouble {
         let too_late = |text: &str| Answer::new(StatusCode::GATEWAY_TIMEOUT, text);
         match self {
             Self::Unavailable(_) | Self::NotKnown => Answer::unavailable("no endpoint can take this request"),
-            Self::Connect(error) if !blames_endpoint(error) => {
+            Self::Connect(error) if error.is_ours() => {
                 Answer::unavailable("this router has no room for another request")
             }
-            Self::Connect(error) if error.kind() == io::ErrorKind::TimedOut => {
-                too_late("no endpoint could be reached in time")
-            }
+            Self::Connect(error) if error.is_timeout() => too_late("no endpoint could be reached in time"),
             Self::Connect(_) => bad_gateway("no endpoint could be reached"),
             Self::Unsent | Self::Reset { .. } => bad_gateway("the endpoint went away without an answer"),
             Self::BadAnswer(_) => bad_gateway("the endpoint's answer is no valid HTTP/1.1"),
@@ -169,6 +167,8 @@ fn judge_framing(version: Version, headers: &HeaderMap) -> Result<(), BadAnswer>
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use http::HeaderName;
 
     use super::*;
@@ -208,7 +208,7 @@ mod tests {
             on_timeout: true,
         };
         let reset = |sent| Trouble::Reset { sent };
-        let refused = || Trouble::Connect(io::ErrorKind::ConnectionRefused.into());
+        let refused = || Trouble::Connect(NotConnected::Tcp(io::ErrorKind::ConnectionRefused.into()));
         for (trouble, retried) in [
             (refused(), true),
             (Trouble::Unsent, true),
@@ -238,6 +238,6 @@ mod tests {
         assert_eq!(Trouble::Stalled.blame(), None);
         assert_eq!(Trouble::Silence.blame(), None);
         let no_port = io::Error::from_raw_os_error(rustix::io::Errno::ADDRNOTAVAIL.raw_os_error());
-        assert_eq!(Trouble::Connect(no_port).blame(), None);
+        assert_eq!(Trouble::Connect(NotConnected::Tcp(no_port)).blame(), None);
     }
 }

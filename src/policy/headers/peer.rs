@@ -49,7 +49,9 @@ impl Forwarding {
         &self.port
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether what this peer says of others is believed.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.trusted.iter().any(|net| net.contains(&address))
     }
 }

@@ -147,7 +147,7 @@ async fn every_metric_of_the_contract_has_exactly_its_name_and_labels() {
         let names = values.keys().map(String::as_str).collect();
         labels.entry(name).or_default().insert(names);
     }
-    let promised: [(&str, &[&str]); 26] = [
+    let promised: [(&str, &[&str]); 27] = [
         ("longhaul_accept_errors_total", &[]),
         ("longhaul_affinity_total", &["method", "result", "service"]),
         ("longhaul_build_info", &["version"]),
@@ -172,6 +172,7 @@ async fn every_metric_of_the_contract_has_exactly_its_name_and_labels() {
             &["code", "initiator", "route", "service"],
         ),
         ("longhaul_sessions_active", &["endpoint", "route", "service"]),
+        ("longhaul_tls_handshakes_total", &["result"]),
         ("process_cpu_seconds_total", &[]),
         ("process_max_fds", &[]),
         ("process_open_fds", &[]),
@@ -183,6 +184,19 @@ async fn every_metric_of_the_contract_has_exactly_its_name_and_labels() {
         .map(|(name, labels)| (name, BTreeSet::from([labels.to_vec()])))
         .collect();
     assert_eq!(labels, promised);
+}
+
+#[test]
+fn each_end_of_a_tls_handshake_raises_its_own_counter() {
+    let metrics = Metrics::new(LogLoss::default());
+    for (times, end) in TlsEnd::ALL.into_iter().enumerate() {
+        (0..=times).for_each(|_| metrics.tls_handshake(end));
+    }
+    let exposition = Exposition::read(&metrics, &Sessions::new(1), Vec::new());
+    for (times, end) in TlsEnd::ALL.into_iter().enumerate() {
+        let counted = exposition.value("longhaul_tls_handshakes_total", &[("result", end.as_str())]);
+        assert_eq!(counted, Some(times as f64 + 1.0), "{end:?}");
+    }
 }
 
 #[test]
