@@ -4,7 +4,7 @@
 //! router says about it (log lines, metrics, admin answers). Nothing sleeps: a test waits for a state, within a deadline,
 //! and the whole test is bounded by [`support::run`].
 //!
-//! Where to look: `handshake`, `refusals` (before the 101), `headers`, `smuggling` (what reaches a backend), `plain`, `plain_real`, `cors` (requests that are no handshakes), `routing`, `balance`, `affinity`,
+//! Where to look: `handshake`, `refusals`, `tls`, `tls_backends`, `proxy_protocol` (before the 101), `headers`, `smuggling` (what reaches a backend), `plain`, `plain_real`, `cors` (requests that are no handshakes), `routing`, `balance`, `affinity`,
 //! `discovery`, `consul`, `kubernetes` (endpoints from files, name servers and registries), `relay`, `closing`, `pings`, `limits`, `sockets` (one session's life), `drain`, `reload`, `removals` (the process's life), `hostile`, `flood`, `isolation`, `scale` (misuse, defects and numbers),
 //! `observe`, `secrets` (what operators see), `conformance`, `real_clients`, `browser` (peers that others wrote), `direct` (that the tools of
 //! these tests work, without a router).
@@ -38,6 +38,7 @@ mod observe;
 mod pings;
 mod plain;
 mod plain_real;
+mod proxy_protocol;
 mod real_clients;
 mod refusals;
 mod relay;
@@ -48,3 +49,5 @@ mod scale;
 mod secrets;
 mod smuggling;
 mod sockets;
+mod tls;
+mod tls_backends;

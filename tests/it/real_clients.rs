@@ -37,6 +37,31 @@ fn npm_ws_and_python_websockets_exchange_the_same_as_without_a_router() {
 }
 
 #[test]
+fn within_tls_both_clients_exchange_the_same_as_without() {
+    run(async {
+        let tools = Tools::ready();
+        let server = tools.server("server.py").await;
+        let authority = Authority::new("authority");
+        let own = authority.certify(&["127.0.0.1"]);
+        let config = Config::default()
+            .service("chat", &[server.address], "")
+            .route(r#"path: "/{*rest}""#, "chat", "")
+            .listener("tls: { certificate: tls.crt, key: tls.key }");
+        let dir = Dir::new();
+        dir.replace("tls.crt", &own.certificate);
+        dir.replace("tls.key", &own.key);
+        let ca = dir.replace("ca.pem", &authority.pem);
+        let path = dir.replace("longhaul.yaml", &config.text());
+        let router = Router::start_at(dir, &path).await;
+        for client in CLIENTS {
+            let url = format!("wss://{}/", router.address());
+            let through = tools.output_believing(client, &url, ca.to_str().unwrap()).await;
+            assert_eq!(through, EXPECTED, "{client}");
+        }
+    });
+}
+
+#[test]
 fn tokio_tungstenite_exchanges_messages_with_both_servers() {
     run(async {
         for script in SERVERS {

@@ -15,6 +15,7 @@ mod log;
 mod metrics;
 mod pattern;
 mod router;
+mod tls;
 mod tools;
 mod wait;
 
@@ -27,6 +28,7 @@ pub(crate) use self::http::{Head, KEY, Request, Response};
 pub(crate) use self::metrics::Metrics;
 pub(crate) use self::pattern::{Pattern, splits};
 pub(crate) use self::router::{Router, longhaul};
+pub(crate) use self::tls::{Authority, Certified, TlsBackend, curl, s_client, tls_connect, try_wss, wss};
 pub(crate) use self::tools::{Process, Tools};
 pub(crate) use self::wait::{SOON, eventually, measure_for, run, run_within, within};
 
