@@ -138,8 +138,14 @@ impl Flow {
         W: Stream,
     {
         for _ in 0..TURN {
-            if self.queue.is_some() && ready!(self.poll_queue(cx, sink)).is_err() {
-                return Poll::Ready(self.write_failed());
+            if self.queue.is_some() {
+                let Poll::Ready(emptied) = self.poll_queue(cx, sink) else {
+                    source.read_ahead(cx);
+                    return Poll::Pending;
+                };
+                if emptied.is_err() {
+                    return Poll::Ready(self.write_failed());
+                }
             }
             if let Some(event) = self.inject_at_boundary() {
                 return Poll::Ready(event);

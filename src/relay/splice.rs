@@ -31,6 +31,10 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
     fn socket(&self) -> Option<&TcpStream> {
         None
     }
+
+    /// The other peer takes nothing now, so this stream is not read. One that shares a connection with others makes room
+    /// for them here; how much it holds is up to itself.
+    fn read_ahead(&mut self, _: &mut Context<'_>) {}
 }
 
 impl Stream for TcpStream {

@@ -232,8 +232,12 @@ async fn a_stream_that_buffers_is_flushed_once_the_source_rests() {
 async fn a_peer_that_does_not_read_stops_the_other_after_one_buffer() {
     let session = Running::start(&limits());
     session.client.take_only(100);
+    settle().await;
+    assert!(!session.backend.was_kept_waiting());
     session.backend.flood(&frame(Backend, 2, &[0; 10_000]));
     settle().await;
+    assert!(session.backend.was_kept_waiting());
+    assert!(!session.client.was_kept_waiting());
     assert!(session.backend.was_read() <= BUFFER_SIZE as u64);
     session.client.take_only(1000);
     settle().await;

@@ -48,6 +48,8 @@ struct State {
     room: usize,
     broken: bool,
     shut: bool,
+    /// It has been told that nobody reads it now.
+    kept_waiting: bool,
     waker: Option<Waker>,
 }
 
@@ -90,6 +92,7 @@ impl Peer {
             room: usize::MAX,
             broken: false,
             shut: false,
+            kept_waiting: false,
             waker: None,
         }));
         (Self(Arc::clone(&state)), Stream(state))
@@ -144,6 +147,10 @@ impl Peer {
     }
 
     /// How much the relay has read of what it sent.
+    pub(super) fn was_kept_waiting(&self) -> bool {
+        self.state().kept_waiting
+    }
+
     pub(super) fn was_read(&self) -> u64 {
         self.state().read
     }
@@ -243,7 +250,11 @@ impl AsyncWrite for Stream {
     }
 }
 
-impl crate::relay::Stream for Stream {}
+impl crate::relay::Stream for Stream {
+    fn read_ahead(&mut self, _: &mut Context<'_>) {
+        self.0.lock().unwrap().kept_waiting = true;
+    }
+}
 
 // === impl Running ===
 
