@@ -18,11 +18,11 @@ use std::{
 
 use futures_util::future::{Either, Ready, ready};
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
-use hyper::body::Incoming;
 use longhaul::{
     answer::{Answer, Body},
     app::{App, Options},
     config,
+    listen::Incoming,
     stack::{Extra, Stack},
 };
 use tower::{Service, layer::layer_fn};

@@ -115,6 +115,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// `tls:` TLS with clients; absent: none.
     pub tls: Option<ListenerTls>,
+    /// `http2: true`: whether HTTP/2 is spoken beside HTTP/1.1.
+    pub http2: bool,
     /// `trusted_proxies: []`: peers whose forwarded headers are believed, as networks (`10.0.0.0/8`) or single addresses.
     pub trusted_proxies: Vec<IpNet>,
     /// `proxy_protocol: false`: whether every connection begins with a PROXY header, which only they may send.

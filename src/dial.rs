@@ -31,7 +31,6 @@ use std::{
 use discovery::Endpoint;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response, StatusCode, header, response};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use self::attempt::{Attempts, Failed, Offered, Success};
@@ -40,7 +39,7 @@ use crate::{
     affinity::Tie,
     answer::Body,
     balance::Bond,
-    listen::{Arrival, Kind, Upgrade},
+    listen::{Arrival, Incoming, Kind, Upgrade},
     policy::{headers::strip_response, out_of_order},
     route::Matched,
     router::{Planned, Router, UnderWay},
@@ -229,7 +228,7 @@ fn switching(head: response::Parts) -> Response<Body> {
     response
 }
 
-fn refusal(response: Response<Incoming>) -> Response<Body> {
+fn refusal(response: Response<hyper::body::Incoming>) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     strip_response(head.status, &mut head.headers);
     head.extensions.clear();

@@ -6,6 +6,7 @@
 //! - A PROXY header, TLS and the request head come in this order and have one deadline together.
 //! - HTTP/1.1 is hyper's, with bounds on the head's size and fields.
 //! - After the 101 the socket is taken back out of hyper, and hyper keeps nothing of the connection.
+//! - HTTP/2 is h2's: a connection of many requests and sessions, each on a stream that ends when it does.
 //!
 //! Not here: where a request goes ([`crate::route`]) and what else it must satisfy ([`crate::policy`]).
 
@@ -13,7 +14,10 @@ mod accept;
 mod admission;
 pub mod handshake;
 mod http1;
+mod http2;
+mod incoming;
 mod linger;
+mod preface;
 pub mod proxy;
 mod serve;
 
@@ -30,6 +34,7 @@ pub use self::{
     accept::{Accepted, Deliver, Door, bind, run as accept},
     admission::{Admission, Permit, raise_descriptor_limit},
     handshake::{BadHandshake, Kind, Upgrade, classify},
+    incoming::Incoming,
     serve::serve,
 };
 use crate::{
@@ -71,6 +76,8 @@ pub struct Rules {
     pub tls: Option<Arc<tls::Server>>,
     /// Every connection begins with a PROXY header.
     pub proxy_protocol: bool,
+    /// Whether HTTP/2 is spoken beside HTTP/1.1.
+    pub http2: bool,
 }
 
 /// A client's connection, as all its requests share it.

@@ -19,6 +19,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use discovery::{Endpoint, Followed, Identity, State};
 use http::{HeaderMap, header};
+use tokio::sync::Notify;
 use tower::discover::Change;
 
 use crate::{
@@ -49,6 +50,7 @@ pub struct Router {
     /// What tags are made with.
     keyring: ArcSwap<Keyring>,
     draining: AtomicBool,
+    drained: Notify,
     /// Held by every handshake that is under way.
     handshakes: Arc<()>,
 }
@@ -115,6 +117,7 @@ impl Router {
             metrics,
             keyring: ArcSwap::new(keyring),
             draining: AtomicBool::new(false),
+            drained: Notify::new(),
             handshakes: Arc::new(()),
         })
     }
@@ -144,6 +147,12 @@ impl Router {
     /// Turns new handshakes away from now on.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+        self.drained.notify_waiters();
+    }
+
+    /// Ready when new handshakes begin to be turned away, which may have been before.
+    pub fn drained(&self) -> impl Future<Output = ()> {
+        self.drained.notified()
     }
 
     /// Counts a handshake until what is returned is dropped.

@@ -16,14 +16,14 @@ use std::{
 
 use futures_util::future::Either;
 use http::{Request, Response, request::Parts};
-use hyper::body::Incoming;
 use tower::{Layer, Service, ServiceBuilder, layer::layer_fn, util::BoxCloneSyncService};
 
 use crate::{
     affinity::Ties,
     answer::{Answer, Body},
     dial::Forward,
-    listen, policy, route,
+    listen::{self, Incoming},
+    policy, route,
     router::Router,
 };
 

@@ -68,9 +68,13 @@ struct Desk {
 const PULSE: Duration = Duration::from_millis(500);
 
 /// A connection that cannot be registered here for want of memory is closed; its client tries again.
-fn serve(accepted: io::Result<Accepted>, stack: &Stack) {
+fn serve(accepted: io::Result<Accepted>, stack: &Stack, router: &Arc<Router>) {
     match accepted {
-        Ok(accepted) => drop(tokio::spawn(listen::serve(accepted, stack.clone()))),
+        Ok(accepted) => drop(tokio::spawn(listen::serve(
+            accepted,
+            stack.clone(),
+            Arc::clone(router),
+        ))),
         Err(error) => tracing::warn!(%error, "a connection was lost between two workers"),
     }
 }
@@ -163,7 +167,9 @@ impl Worker {
                 _ = self.halted.changed() => return,
             };
             match work {
-                Some(Work::Serve(accepted)) => serve(accepted.try_map(TcpStream::from_std), &self.stack),
+                Some(Work::Serve(accepted)) => {
+                    serve(accepted.try_map(TcpStream::from_std), &self.stack, &self.router);
+                }
                 Some(Work::Accept(listener, site, stop)) => self.accept(listener, site, stop),
                 None => return,
             }
@@ -198,7 +204,11 @@ impl Deliver for Desk {
     fn deliver(&self, accepted: Accepted) -> Result<(), Accepted> {
         let worker = accepted.worker();
         if worker == self.home {
-            tokio::spawn(listen::serve(accepted, self.stack.clone()));
+            tokio::spawn(listen::serve(
+                accepted,
+                self.stack.clone(),
+                Arc::clone(&self.router),
+            ));
             return Ok(());
         }
         if self.desks[worker].capacity() <= KEPT {

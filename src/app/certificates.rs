@@ -48,7 +48,8 @@ struct Part {
 
 #[derive(Debug)]
 enum Whose {
-    Listener(SocketAddr, ListenerTls),
+    /// With whether it offers HTTP/2.
+    Listener(SocketAddr, ListenerTls, bool),
     Service(Arc<str>, ServiceTls),
 }
 
@@ -64,9 +65,10 @@ impl Loaded {
         let (mut servers, mut clients) = (HashMap::new(), HashMap::new());
         for part in &mut parts {
             let failed = match &part.whose {
-                Whose::Listener(address, tls) => {
-                    let used = before.and_then(|(before, open)| in_use(before, open, *address, tls));
-                    let read = Server::load(tls, HTTP2).map(Arc::new);
+                Whose::Listener(address, tls, http2) => {
+                    let used =
+                        before.and_then(|(before, open)| in_use(before, open, *address, (tls, *http2)));
+                    let read = Server::load(tls, *http2).map(Arc::new);
                     let (server, failed) = either(read, used, &part.whose)?;
                     servers.insert(*address, server);
                     failed
@@ -125,8 +127,15 @@ fn either<T>(
 }
 
 /// What a listener that stays as it is uses now.
-fn in_use(before: &Config, open: &Listeners, address: SocketAddr, tls: &ListenerTls) -> Option<Arc<Server>> {
-    let same = |listener: &&Listener| listener.address == address && listener.tls.as_ref() == Some(tls);
+fn in_use(
+    before: &Config,
+    open: &Listeners,
+    address: SocketAddr,
+    (tls, http2): (&ListenerTls, bool),
+) -> Option<Arc<Server>> {
+    let same = |listener: &&Listener| {
+        listener.address == address && listener.tls.as_ref() == Some(tls) && listener.http2 == http2
+    };
     before.listeners.iter().find(same)?;
     let sites = open.sites();
     let site = sites.iter().find(|site| site.configured == address)?;
@@ -139,7 +148,7 @@ fn parts(config: &Config) -> impl Iterator<Item = Part> {
         let pairs = tls.certificates.iter().flat_map(files_of);
         Some(Part {
             files: pairs.chain(tls.client_ca.clone()).collect(),
-            whose: Whose::Listener(listener.address, tls),
+            whose: Whose::Listener(listener.address, tls, listener.http2),
             failed: None,
         })
     });
@@ -206,8 +215,8 @@ impl Part {
 impl Whose {
     fn renew(&self, sites: &[Arc<Site>], router: &Router) -> Result<(), BadFile> {
         match self {
-            Self::Listener(address, tls) => {
-                let server = Arc::new(Server::load(tls, HTTP2)?);
+            Self::Listener(address, tls, http2) => {
+                let server = Arc::new(Server::load(tls, *http2)?);
                 for site in sites.iter().filter(|site| site.configured == *address) {
                     site.rules.rcu(|rules| Rules {
                         tls: Some(Arc::clone(&server)),
@@ -229,11 +238,8 @@ impl Whose {
 impl fmt::Display for Whose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listener(address, _) => write!(f, "listener {address}"),
+            Self::Listener(address, ..) => write!(f, "listener {address}"),
             Self::Service(name, _) => write!(f, "service {name}"),
         }
     }
 }
-
-/// Whether clients are offered HTTP/2, which this version does not speak.
-const HTTP2: bool = false;

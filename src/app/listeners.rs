@@ -135,6 +135,7 @@ fn rules(listener: &config::Listener, port: u16, config: &Config, tls: Option<&A
     Rules {
         forwarding: Arc::new(forwarding),
         limits: config.limits.clone(),
+        http2: listener.http2,
         tls: tls.cloned(),
         proxy_protocol: listener.proxy_protocol,
     }

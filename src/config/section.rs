@@ -24,7 +24,6 @@ pub(super) struct Section<'t> {
     mark: Mark,
     entries: Vec<&'t Entry>,
     known: Vec<&'static str>,
-    not_yet: &'static [&'static str],
     /// Only while a schema is made: a description of every key for every endpoint of a list would be waste.
     described: Option<Described>,
 }
@@ -105,11 +104,6 @@ impl<'t> Section<'t> {
         self.or(key, doc, &Object::new(wants, read), "{}")
     }
 
-    /// Keys that the documentation names and this version does not have.
-    pub(super) fn not_yet(&mut self, keys: &'static [&'static str]) {
-        self.not_yet = keys;
-    }
-
     /// Whether the file has this key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entry(key).is_some()
@@ -143,7 +137,6 @@ impl<'t> Section<'t> {
             mark: at.mark,
             entries: without_repeats(at, entries),
             known: Vec::new(),
-            not_yet: &[],
             described: None,
         }
     }
@@ -155,7 +148,6 @@ impl<'t> Section<'t> {
             mark: Mark::START,
             entries: Vec::new(),
             known: Vec::new(),
-            not_yet: &[],
             described: Some(Described::default()),
         }
     }
@@ -192,13 +184,9 @@ impl<'t> Section<'t> {
             .iter()
             .filter(|entry| !self.known.contains(&entry.key.as_str()))
         {
-            let message = if self.not_yet.contains(&entry.key.as_str()) {
-                "is not in this version of Longhaul; remove it".to_owned()
-            } else {
-                match nearest(&entry.key, self.known.iter().copied()) {
-                    Some(key) => format!("unknown key; did you mean `{key}`?"),
-                    None => format!("unknown key; known here: `{}`", self.known.join("`, `")),
-                }
+            let message = match nearest(&entry.key, self.known.iter().copied()) {
+                Some(key) => format!("unknown key; did you mean `{key}`?"),
+                None => format!("unknown key; known here: `{}`", self.known.join("`, `")),
             };
             self.notes
                 .add(entry.mark, &path_of(&self.path, &entry.key), message);

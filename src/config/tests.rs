@@ -112,6 +112,10 @@ fn every_key_of_the_process_reaches_the_config() {
     );
     assert_eq!(config.limits.request_deadline, Duration::from_millis(2500));
     assert_eq!(config.listeners[1].address, "[::1]:8081".parse().unwrap());
+    assert_eq!(
+        [config.listeners[0].http2, config.listeners[1].http2],
+        [true, false]
+    );
     let proxies: Vec<String> = config.listeners[1]
         .trusted_proxies
         .iter()

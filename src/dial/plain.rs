@@ -39,7 +39,7 @@ use crate::{
     affinity::Tie,
     answer::Body,
     balance::{Bond, Lease, Pick, Tried},
-    config,
+    config, listen,
     policy::headers::strip_response,
     route::Matched,
     router::{Router, UnderWay},
@@ -86,7 +86,7 @@ impl Exchange {
         matched: Matched,
         tie: Option<Tie>,
         head: Parts,
-        body: Incoming,
+        body: listen::Incoming,
     ) -> Self {
         let mut request = Outgoing::new(head, matched.upstream.clone(), body);
         if tie.as_ref().is_some_and(Tie::is_repeatable) {

@@ -1,7 +1,7 @@
 //! How many client connections the process holds, and on which worker.
 //!
-//! In: the descriptor limit and the configured limit. Out: a [`Permit`] for each connection, which travels with it and,
-//! after the 101, with its session.
+//! In: the descriptor limit and the configured limit. Out: a [`Permit`] for each connection, and for each request of one
+//! that has many; it travels with it and, after the 101, with its session.
 //!
 //! - A session needs two descriptors, so the limit is half of what is left after a [`RESERVE`]: accepting can then never
 //!   take the descriptor that a dial, a log or a reload needs.
@@ -64,12 +64,7 @@ impl Admission {
 
     /// A place on the worker with the fewest connections, `home` among equals; `None` when the process is full.
     pub fn enter(self: &Arc<Self>, home: usize) -> Option<Permit> {
-        let limit = self.limit.load(Ordering::Relaxed);
-        self.total
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |total| {
-                (total < limit).then_some(total + 1)
-            })
-            .ok()?;
+        self.take_place()?;
         let worker = self.least(home);
         self.workers[worker].fetch_add(1, Ordering::Relaxed);
         Some(Permit {
@@ -95,6 +90,15 @@ impl Admission {
         self.workers.iter().map(|count| count.load(Ordering::Relaxed))
     }
 
+    fn take_place(&self) -> Option<usize> {
+        let limit = self.limit.load(Ordering::Relaxed);
+        self.total
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |total| {
+                (total < limit).then_some(total + 1)
+            })
+            .ok()
+    }
+
     fn least(&self, home: usize) -> usize {
         let mut least = (self.workers[home].load(Ordering::Relaxed), home);
         for (worker, count) in self.by_worker().enumerate() {
@@ -110,6 +114,16 @@ impl Permit {
     /// The worker that serves this connection.
     pub fn worker(&self) -> usize {
         self.worker
+    }
+
+    /// Another place on the same worker, for one more session of this connection; `None` when the process is full.
+    pub(super) fn another(&self) -> Option<Self> {
+        self.admission.take_place()?;
+        self.admission.workers[self.worker].fetch_add(1, Ordering::Relaxed);
+        Some(Self {
+            admission: Arc::clone(&self.admission),
+            worker: self.worker,
+        })
     }
 
     /// Moves the place to another worker.

@@ -1,6 +1,6 @@
 //! Whether a request head asks for a WebSocket, and whether anything about it could be read in two ways.
 //!
-//! In: the head of an HTTP/1 request, as hyper parsed it. Out: a [`Kind`], or a [`BadHandshake`] with its status.
+//! In: the head of an HTTP/1 request, as hyper parsed it, or of an HTTP/2 request in the same words. Out: a [`Kind`], or a [`BadHandshake`] with its status.
 //!
 //! - The length of the body has one reading: one `Content-Length` of digits, or one `Transfer-Encoding: chunked` in
 //!   HTTP/1.1, not both. Everything else is a 400 that ends the connection, because what follows on it is anyone's
@@ -14,6 +14,7 @@
 //! control characters, which hyper refuses; what reaches the backend ([`headers`](crate::policy::headers)).
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use h2::ext::Protocol;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts};
 use sha1::{Digest, Sha1};
 
@@ -39,6 +40,9 @@ pub enum BadHandshake {
     /// CONNECT.
     #[error("CONNECT is not served")]
     Connect,
+    /// Extended CONNECT for something else than a WebSocket.
+    #[error("the only protocol that is served is websocket")]
+    Protocol,
     /// None in HTTP/1.1, or two.
     #[error("there must be exactly one Host field")]
     Host,
@@ -92,7 +96,12 @@ const ACCEPT: usize = 28;
 /// Tells what a request head asks for.
 pub fn classify(parts: &Parts) -> Result<Kind, BadHandshake> {
     if parts.method == Method::CONNECT {
-        return Err(BadHandshake::Connect);
+        let extended = parts.extensions.get::<Protocol>().is_some();
+        return Err(if extended {
+            BadHandshake::Protocol
+        } else {
+            BadHandshake::Connect
+        });
     }
     if parts.version > Version::HTTP_11 {
         return Ok(Kind::Plain);
@@ -163,6 +172,7 @@ impl BadHandshake {
     pub fn status(self) -> StatusCode {
         match self {
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Protocol => StatusCode::NOT_IMPLEMENTED,
             Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::Host
             | Self::Framing(_)

@@ -1,4 +1,4 @@
-//! HTTP/1.1 on one connection.
+//! HTTP/1.1 on one connection, until it turns out to be HTTP/2.
 
 use std::{
     convert::Infallible,
@@ -10,7 +10,6 @@ use std::{
 
 use http::{Request, Response, StatusCode};
 use hyper::{
-    body::Incoming,
     server::conn::http1::{self, Parts},
     service::Service,
 };
@@ -18,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
 use tower::{ServiceExt, util::Oneshot};
 
-use super::{Arrival, linger::linger, serve::Connection};
+use super::{Arrival, Incoming, http2, linger::linger, preface::Sniffed, serve::Connection};
 use crate::{answer::Body, relay::Stream, stack::Stack};
 
 /// Serves one connection until it ends or is upgraded.
@@ -29,7 +28,7 @@ where
     let arrival = connection.arrival();
     let requests = Requests {
         arrival: Arc::clone(&arrival),
-        stack: connection.stack,
+        stack: connection.stack.clone(),
     };
     let limits = &connection.rules.limits;
     let mut http = http1::Builder::new();
@@ -43,13 +42,21 @@ where
     if limits.request_headers != HYPER_HEADERS {
         http.max_headers(limits.request_headers);
     }
+    let stream = Sniffed::new(stream, connection.rules.http2);
     let mut http = http.serve_connection(TokioIo::new(stream), requests);
     let served = poll_fn(|cx| http.poll_without_shutdown(cx)).await;
     let Parts { io, read_buf, .. } = http.into_parts();
     // An error is the client's: too slow, too long, gone. hyper has answered where an answer was due.
     match (served, arrival.opening()) {
-        (Ok(()), Some(opening)) => opening.begin(io.into_inner(), read_buf.to_vec(), connection.permit),
-        _ => linger(io.into_inner()).await,
+        (Ok(()), Some(opening)) => {
+            let stream = io.into_inner().into_inner();
+            opening.begin(stream, read_buf.to_vec(), connection.permit);
+        }
+        _ => match io.into_inner().into_http2() {
+            // Boxed: hardly any connection needs it, and all would have room for it.
+            Ok(stream) => Box::pin(http2::serve(stream, connection)).await,
+            Err(stream) => linger(stream).await,
+        },
     }
 }
 
@@ -62,12 +69,13 @@ struct Requests {
     stack: Stack,
 }
 
-impl Service<Request<Incoming>> for Requests {
+impl Service<Request<hyper::body::Incoming>> for Requests {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Answering;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<hyper::body::Incoming>) -> Self::Future {
+        let mut request = request.map(Incoming::from);
         request.extensions_mut().insert(Arc::clone(&self.arrival));
         Answering {
             reply: self.stack.clone().oneshot(request),

@@ -7,7 +7,7 @@
 //! - One deadline covers all of them, from the accept to the end of the request's head.
 //! - Who does not get as far as HTTP is counted and gets no answer: what it speaks is not known.
 //!
-//! Not here: HTTP itself ([`super::http1`]).
+//! Not here: HTTP itself ([`super::http1`], [`super::http2`]).
 
 use std::{
     net::SocketAddr,
@@ -20,11 +20,12 @@ use tokio::{
 };
 
 use super::{
-    Accepted, Arrival, Permit, Rules, Site, http1,
+    Accepted, Arrival, Permit, Rules, Site, http1, http2,
     proxy::{self, Source},
 };
 use crate::{
     policy::headers::Peer,
+    router::Router,
     stack::Stack,
     telemetry::metrics::{Refused, TlsEnd},
     tls::{Certificate, Server, ServerStream},
@@ -44,10 +45,12 @@ pub(super) struct Connection {
     pub(super) at: Instant,
     /// Where its requests go.
     pub(super) stack: Stack,
+    /// What all connections share.
+    pub(super) router: Arc<Router>,
 }
 
 /// Serves one connection until it ends or becomes a session.
-pub async fn serve(accepted: Accepted, stack: Stack) {
+pub async fn serve(accepted: Accepted, stack: Stack, router: Arc<Router>) {
     let Accepted {
         stream,
         address,
@@ -62,6 +65,7 @@ pub async fn serve(accepted: Accepted, stack: Stack) {
         rules: site.rules.load_full(),
         at,
         stack,
+        router,
     };
     if connection.rules.proxy_protocol || connection.rules.tls.is_some() {
         // Boxed: a connection without these layers has no room for them.
@@ -85,7 +89,10 @@ async fn serve_layered(mut stream: TcpStream, mut connection: Connection, site: 
         return;
     };
     connection.certificate = Some(certificate);
-    http1::serve(stream, connection).await;
+    match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => http2::serve(stream, connection).await,
+        _ => http1::serve(stream, connection).await,
+    }
 }
 
 /// The client that a PROXY header names; `None` after a refusal.

@@ -9,10 +9,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use hyper::body::Incoming;
 use longhaul::{
     app::{App, Options},
     config,
+    listen::Incoming,
     stack::{Extra, Stack},
 };
 use tower::{Service, layer::layer_fn};

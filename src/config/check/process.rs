@@ -73,13 +73,14 @@ fn auto_or_whole() -> impl Shape<Value = Option<NonZeroUsize>> {
 }
 
 pub(super) fn listener(listener: &mut Section<'_>, folder: &Path) -> Option<Listener> {
-    listener.not_yet(&["http2"]);
     let address = listener.required(
         "address",
         "The address it binds; port 0 lets the kernel choose.",
         &address::to_bind(),
     );
     let tls = tls::listener(listener, folder);
+    let doc = "Whether HTTP/2 is spoken beside HTTP/1.1.";
+    let http2 = listener.or("http2", doc, &leaf::flag(), HTTP2);
     let proxies = "Peers whose forwarded headers are believed.";
     let networks = Each {
         item: address::network(),
@@ -101,6 +102,7 @@ pub(super) fn listener(listener: &mut Section<'_>, folder: &Path) -> Option<List
     Some(Listener {
         address: address?,
         tls,
+        http2,
         trusted_proxies,
         proxy_protocol,
     })
@@ -243,6 +245,8 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 const TRUSTED: &str = "[]";
 /// A listener that waits for a header which never comes serves nobody.
 const PROXY_PROTOCOL: &str = "false";
+/// Browsers speak it wherever TLS offers it, and a listener that does not would make them open a connection for each session.
+const HTTP2: &str = "true";
 /// What runs without a load balancer in front needs none; in Kubernetes 5 to 15 s let endpoints catch up.
 const DELAY: &str = "0s";
 /// With `CUT` inside the 30 s that Kubernetes and systemd give or exceed.

@@ -55,7 +55,7 @@ fn source(source: &mut Section<'_>, folder: &Path) -> Option<Source> {
     let fallback = source.or("fallback", fallback, &leaf::flag(), FALLBACK);
     let kinds: Vec<_> = KINDS.iter().filter(|kind| source.has(kind)).collect();
     match kinds[..] {
-        // Another key in its place is noted as one that is unknown, or not in this version.
+        // Another key in its place is noted as one that is unknown.
         [] if source.is_empty() || source.has("fallback") => {
             source.refuse("static", format!("is missing; write {}", list.wants()));
         }

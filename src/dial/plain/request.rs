@@ -10,10 +10,10 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header, request::Parts,
     uri::PathAndQuery,
 };
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 
 use super::upload::{Progress, Upload};
-use crate::listen::handshake::tokens;
+use crate::listen::{Incoming, handshake::tokens};
 
 /// A request that is to be sent, perhaps more than once.
 #[derive(Debug)]

@@ -15,10 +15,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
-use crate::policy::headers::strip_trailers;
+use crate::{answer::BoxError, listen::Incoming, policy::headers::strip_trailers};
 
 /// The body of a request; `None` is a request without one.
 #[derive(Debug)]
@@ -98,12 +98,12 @@ impl Upload {
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if self.progress.holds(cx.waker()) {
             return Poll::Pending;
         }
