@@ -4,7 +4,7 @@
 //! router says about it (log lines, metrics, admin answers). Nothing sleeps: a test waits for a state, within a deadline,
 //! and the whole test is bounded by [`support::run`].
 //!
-//! Where to look: `handshake`, `refusals`, `tls`, `tls_backends`, `proxy_protocol` (before the 101), `headers`, `smuggling` (what reaches a backend), `plain`, `plain_real`, `cors` (requests that are no handshakes), `routing`, `balance`, `affinity`,
+//! Where to look: `handshake`, `refusals`, `tls`, `tls_backends`, `proxy_protocol` (before the 101), `http2` (all of it over HTTP/2), `headers`, `smuggling` (what reaches a backend), `plain`, `plain_real`, `cors` (requests that are no handshakes), `routing`, `balance`, `affinity`,
 //! `discovery`, `consul`, `kubernetes` (endpoints from files, name servers and registries), `relay`, `closing`, `pings`, `limits`, `sockets` (one session's life), `drain`, `reload`, `removals` (the process's life), `hostile`, `flood`, `isolation`, `scale` (misuse, defects and numbers),
 //! `observe`, `secrets` (what operators see), `conformance`, `real_clients`, `browser` (peers that others wrote), `direct` (that the tools of
 //! these tests work, without a router).
@@ -31,6 +31,7 @@ mod flood;
 mod handshake;
 mod headers;
 mod hostile;
+mod http2;
 mod isolation;
 mod kubernetes;
 mod limits;
