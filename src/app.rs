@@ -137,7 +137,8 @@ impl App {
         secrets.follow(prepared, &router);
         let bound = Listeners::default().bind(&config)?;
         let stack = stack::build(&router, options.layer.as_ref());
-        let workers = Workers::start(&router, &admission, count, &stack).map_err(StartError::Workers)?;
+        let workers = Workers::start(&router, &admission, count, &stack, options.layer.is_some())
+            .map_err(StartError::Workers)?;
         let drains = Drains::new(&router);
         let mut app = Self {
             token: TokenFile::new(config.admin.as_ref().and_then(|admin| admin.token_file.clone())),

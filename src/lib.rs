@@ -23,6 +23,7 @@ pub mod stack;
 pub mod router;
 pub mod session;
 pub mod worker;
+mod timers;
 pub mod answer;
 pub mod tls;
 

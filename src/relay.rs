@@ -39,7 +39,7 @@ use std::{
 
 use tokio::{
     task::unconstrained,
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep},
 };
 
 use self::{clock::Clock, flow::Flow, frames::Sender, inject::CloseCode};
@@ -50,6 +50,7 @@ pub use self::{
 use crate::{
     config::SessionLimits,
     session::{Order, Session},
+    timers::sleep_until,
 };
 
 /// The two ends of a session, after the 101.

@@ -10,13 +10,12 @@
 //!
 //! Not here: discovery, health, admin and reload, which run on the control thread ([`crate::app`]).
 
-use std::{io, net::TcpListener, sync::Arc, thread, time::Duration};
+use std::{io, net::TcpListener, sync::Arc, thread};
 
 use tokio::{
     net::TcpStream,
     runtime,
     sync::{mpsc, watch},
-    time::interval,
 };
 
 use crate::{
@@ -24,6 +23,7 @@ use crate::{
     router::Router,
     stack::Stack,
     telemetry::metrics::Refused,
+    timers::Timers,
 };
 
 /// The worker threads.
@@ -61,12 +61,6 @@ struct Desk {
     stack: Stack,
 }
 
-/// How often an idle worker wakes up.
-///
-/// tokio wakes a thread through a descriptor, even from the thread itself, for every timer that is due before the one it
-/// sleeps for. A handshake has four timers of a second and more; with one that is always due earlier none of them does.
-const PULSE: Duration = Duration::from_millis(500);
-
 /// A connection that cannot be registered here for want of memory is closed; its client tries again.
 fn serve(accepted: io::Result<Accepted>, stack: &Stack, router: &Arc<Router>) {
     match accepted {
@@ -88,12 +82,13 @@ const KEPT: usize = 64;
 // === impl Workers ===
 
 impl Workers {
-    /// Starts the threads.
+    /// Starts the threads. `foreign`: the stack has layers of an embedder's own, which may want `tokio::time`.
     pub fn start(
         router: &Arc<Router>,
         admission: &Arc<Admission>,
         count: usize,
         stack: &Stack,
+        foreign: bool,
     ) -> io::Result<Self> {
         let (desks, boxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(DESK)).unzip();
         let desks: Arc<[_]> = desks.into();
@@ -108,12 +103,11 @@ impl Workers {
                 stack: stack.clone(),
                 halted: halted.clone(),
             };
-            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
             let name = format!("worker-{index}");
             threads.push(
                 thread::Builder::new()
                     .name(name)
-                    .spawn(move || runtime.block_on(worker.run(work)))?,
+                    .spawn(worker.thread(work, foreign)?)?,
             );
         }
         Ok(Self {
@@ -158,12 +152,28 @@ impl Drop for Workers {
 // === impl Worker ===
 
 impl Worker {
+    /// What its thread does.
+    fn thread(self, work: mpsc::Receiver<Work>, foreign: bool) -> io::Result<impl FnOnce() + Send + 'static> {
+        let mut builder = runtime::Builder::new_current_thread();
+        builder.enable_io();
+        if foreign {
+            builder.enable_time();
+        }
+        let timers = Timers::start(format!("timers-{}", self.index))?;
+        let runtime = builder.build()?;
+        Ok(move || {
+            timers.keep();
+            runtime.block_on(self.run(work));
+            // What is left of its tasks still has timers.
+            drop(runtime);
+            drop(timers);
+        })
+    }
+
     async fn run(mut self, mut work: mpsc::Receiver<Work>) {
-        let mut pulse = interval(PULSE);
         loop {
             let work = tokio::select! {
                 work = work.recv() => work,
-                _ = pulse.tick() => continue,
                 _ = self.halted.changed() => return,
             };
             match work {

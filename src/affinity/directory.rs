@@ -16,9 +16,10 @@ use std::{
 };
 
 use discovery::Identity;
-use tokio::{sync::watch, time::timeout};
+use tokio::sync::watch;
 
 use super::{secrets::Keyring, tag::Fingerprint};
+use crate::timers::timeout;
 
 /// The endpoints of one service by fingerprint.
 #[derive(Debug)]

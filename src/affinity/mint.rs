@@ -18,9 +18,12 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, Response, StatusCode, header, response};
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use crate::answer::{Body, BoxError};
+use crate::{
+    answer::{Body, BoxError},
+    timers::timeout_at,
+};
 
 /// Why an answer stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use discovery::Endpoint;
 use futures_util::future::{BoxFuture, Either, select};
 use http::{Response, StatusCode, response};
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 use tower::Service as _;
 
 use super::{
@@ -30,6 +30,7 @@ use crate::{
     config,
     listen::Upgrade,
     telemetry::metrics::HandshakeEnd,
+    timers::{timeout, timeout_at},
     tls::Target,
 };
 

@@ -17,11 +17,10 @@ use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpSocket, TcpStream},
-    time::timeout,
 };
 use tokio_rustls::client::TlsStream;
 
-use crate::{listen::prepare, tls::Target};
+use crate::{listen::prepare, timers::timeout, tls::Target};
 
 /// A connection to an endpoint.
 #[derive(Debug)]

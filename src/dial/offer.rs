@@ -20,17 +20,14 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode, response};
 use http_body_util::Empty;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time::timeout,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     connect::Backend,
     replay::Replay,
     verify::{BadUpgrade, verify_101},
 };
-use crate::{listen::Upgrade, tls};
+use crate::{listen::Upgrade, timers::timeout, tls};
 
 /// What a backend made of a handshake.
 #[derive(Debug)]

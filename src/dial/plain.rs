@@ -26,7 +26,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use discovery::Endpoint;
 use http::{HeaderValue, Response, StatusCode, Version, header, request::Parts};
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tower::Service as _;
 
 use self::{
@@ -44,6 +44,7 @@ use crate::{
     route::Matched,
     router::{Router, UnderWay},
     telemetry::metrics::RouteMetrics,
+    timers::timeout_at,
 };
 
 /// A request on its way to a backend.

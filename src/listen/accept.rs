@@ -18,13 +18,10 @@ use std::{
 
 use futures_util::FutureExt;
 use socket2::{Domain, Socket, TcpKeepalive, Type};
-use tokio::{
-    net::TcpStream,
-    sync::watch,
-    time::{Instant, sleep},
-};
+use tokio::{net::TcpStream, sync::watch, time::Instant};
 
 use super::{Admission, Permit, Site, admission::Refusing, linger::linger};
+use crate::timers::sleep;
 
 /// An accepted connection on its way to its worker, as a stream of this worker or of none.
 #[derive(Debug)]

@@ -13,12 +13,12 @@ use hyper::{
     server::conn::http1::{self, Parts},
     service::Service,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 use tower::{ServiceExt, util::Oneshot};
 
 use super::{Arrival, Incoming, http2, linger::linger, preface::Sniffed, serve::Connection};
-use crate::{answer::Body, relay::Stream, stack::Stack};
+use crate::{answer::Body, relay::Stream, stack::Stack, timers::HyperTimer};
 
 /// Serves one connection until it ends or is upgraded.
 pub(super) async fn serve<S>(stream: S, connection: Connection)
@@ -36,7 +36,7 @@ where
     let left = limits
         .request_deadline
         .saturating_sub(Instant::now() - connection.at);
-    http.timer(TokioTimer::new())
+    http.timer(HyperTimer)
         .header_read_timeout(left)
         .max_buf_size(limits.request_head);
     if limits.request_headers != HYPER_HEADERS {

@@ -35,12 +35,15 @@ use bytes::Bytes;
 use h2::{Ping, PingPong, Reason, server};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, Sleep, sleep_until, timeout_at},
+    time::{Instant, Sleep},
 };
 
 pub(super) use self::body::Body;
 use super::serve::Connection;
-use crate::config::Limits;
+use crate::{
+    config::Limits,
+    timers::{sleep_until, timeout_at},
+};
 
 /// Requests and sessions that one connection may have at once.
 const STREAMS: u32 = 1_000;

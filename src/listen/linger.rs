@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::timeout,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::timers::timeout;
 
 /// Closes without losing the last answer: a socket that is closed with unread bytes is reset, and a reset can overtake
 /// what was sent (RFC 9112, 9.6).

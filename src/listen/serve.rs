@@ -14,10 +14,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tokio::{
-    net::TcpStream,
-    time::{Instant, timeout_at},
-};
+use tokio::{net::TcpStream, time::Instant};
 
 use super::{
     Accepted, Arrival, Permit, Rules, Site, http1, http2,
@@ -28,6 +25,7 @@ use crate::{
     router::Router,
     stack::Stack,
     telemetry::metrics::{Refused, TlsEnd},
+    timers::timeout_at,
     tls::{Certificate, Server, ServerStream},
 };
 

@@ -10,9 +10,10 @@
 use std::{cell::RefCell, collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use discovery::Identity;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::link::{Link, Place};
+use crate::timers::sleep;
 
 /// The idle links of one worker.
 #[derive(Default)]

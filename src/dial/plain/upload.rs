@@ -16,9 +16,9 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use crate::{answer::BoxError, listen::Incoming, policy::headers::strip_trailers};
+use crate::{answer::BoxError, listen::Incoming, policy::headers::strip_trailers, timers::timeout_at};
 
 /// The body of a request; `None` is a request without one.
 #[derive(Debug)]

@@ -16,7 +16,9 @@ use std::{
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
-use tokio::time::{Sleep, sleep};
+use tokio::time::Sleep;
+
+use crate::timers::sleep;
 
 /// The sending half of a stream.
 #[derive(Debug)]
