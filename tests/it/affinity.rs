@@ -147,7 +147,7 @@ fn every_request_lands_where_it_negotiated_whichever_replica_takes_it() {
         // All hubs had their part, and saw their own ids alone.
         for hub in &replicas.hubs {
             let heads = hub.heads();
-            assert!(heads.len() > 60, "{}", heads.len());
+            assert!(heads.len() >= 30, "{}", heads.len());
             let named = heads.iter().filter(|head| head.target().contains("id="));
             assert!(named.clone().count() > 0);
             for head in named {
@@ -470,7 +470,7 @@ fn equal_values_meet_on_one_backend_whichever_replica_takes_them() {
         let replicas = Replicas::new("affinity: [{ header: X-Room }, client-ip]").await;
         let mut turns = replicas.turns();
         let mut seen = BTreeSet::new();
-        for room in 0..20 {
+        for room in 0..40 {
             let request = Request::plain("/").field("X-Room", format!("room {room}"));
             let own = backend(&ask(turns.next().unwrap(), &request).await.head);
             for _ in 0..2 {

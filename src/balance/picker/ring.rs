@@ -2,9 +2,9 @@
 //!
 //! In: candidates with their points on a circle of 2^64, and their sessions. Out: a slot for a hash.
 //!
-//! Each candidate has one point. A hash looks from [`PROBES`] places for the next point clockwise and prefers the
-//! candidate whose point is the nearest for its weight ("multi-probe consistent hashing"): as even as a hundred points
-//! for each candidate, at a hundredth of the memory.
+//! Each candidate has [`POINTS`] points. A hash looks from [`PROBES`] places for the next point clockwise and prefers the
+//! candidate whose point is the nearest for its weight ("multi-probe consistent hashing"): as even as hundreds of points
+//! for each candidate, at a fraction of the memory.
 //!
 //! Promises:
 //! - where weights are equal, a candidate that comes or goes moves only the hashes that lead to it: 1/n of them;
@@ -19,12 +19,14 @@ use sha2::{Digest, Sha256};
 
 use crate::balance::{load::Sessions, strategy::Slot};
 
-/// Places from which a hash looks: the fullest candidate has about 2/13 more than its share.
-const PROBES: usize = 13;
+/// Points of a candidate. With one, the least of three candidates may have a tenth of its share; with eight, four fifths.
+const POINTS: u64 = 8;
+/// Places from which a hash looks: with these the fullest candidate has a fifth more than its share.
+const PROBES: usize = 8;
 /// How far above its share a candidate may be, as a fraction. Tighter moves hashes for the sake of one session.
 const BOUND: (u128, u128) = (5, 4);
-/// Candidates looked at beyond those of the probes.
-const WALK: usize = 32;
+/// Points looked at beyond those of the probes.
+const WALK: usize = 64;
 
 /// The candidates on the circle.
 #[derive(Debug, Default)]
@@ -49,7 +51,7 @@ impl Ring {
             self.members.resize(slot as usize + 1, None);
         }
         self.members[slot as usize] = Some(Member { point, sessions });
-        self.points.insert((point, slot));
+        self.points.extend(places(point).map(|place| (place, slot)));
         self.open += sessions.open;
         self.weights += u64::from(sessions.weight.get());
     }
@@ -71,7 +73,9 @@ impl Ring {
     /// Leaves out a candidate.
     pub(super) fn remove(&mut self, slot: Slot) {
         if let Some(member) = self.members.get_mut(slot as usize).and_then(Option::take) {
-            self.points.remove(&(member.point, slot));
+            for place in places(member.point) {
+                self.points.remove(&(place, slot));
+            }
             self.open -= member.sessions.open;
             self.weights -= u64::from(member.sessions.weight.get());
         }
@@ -79,33 +83,31 @@ impl Ring {
 
     /// The candidate for `hash` that has room under the bound, of those that are not in `tried`.
     pub(super) fn pick(&self, hash: u64, tried: &[Slot]) -> Option<Slot> {
-        let mut probed = [(u64::MAX, 0); PROBES];
+        let mut probed = [(u64::MAX, 0, 0); PROBES];
         for (probe, place) in (0..).zip(&mut probed) {
             *place = self.nearest(mix(hash.wrapping_add(mix(probe))))?;
         }
         probed.sort_unstable();
-        let (_, preferred) = probed[0];
+        let (_, preferred, place) = probed[0];
         let fits = |slot: &Slot| !tried.contains(slot) && self.has_room(*slot);
         probed
             .iter()
-            .map(|(_, slot)| *slot)
-            .chain(self.clockwise(preferred).take(WALK))
+            .map(|(_, slot, _)| *slot)
+            .chain(self.clockwise((place, preferred)).take(WALK))
             .find(fits)
     }
 
-    /// The next candidate from a place on, and its distance for its weight.
-    fn nearest(&self, place: u64) -> Option<(u64, Slot)> {
+    /// The next candidate from a place on: its distance for its weight, and where it is.
+    fn nearest(&self, place: u64) -> Option<(u64, Slot, u64)> {
         let onwards = self.points.range((place, 0)..).next();
         let &(point, slot) = onwards.or_else(|| self.points.first())?;
         let weight = u64::from(self.members[slot as usize]?.sessions.weight.get());
-        Some((point.wrapping_sub(place) / weight, slot))
+        Some((point.wrapping_sub(place) / weight, slot, point))
     }
 
-    /// The candidates that follow one.
-    fn clockwise(&self, slot: Slot) -> impl Iterator<Item = Slot> {
-        let point = self.members[slot as usize].map_or(0, |member| member.point);
-        let after = (point, slot.saturating_add(1));
-        let onwards = self.points.range(after..).chain(self.points.range(..after));
+    /// The candidates from a point on.
+    fn clockwise(&self, from: (u64, Slot)) -> impl Iterator<Item = Slot> {
+        let onwards = self.points.range(from..).chain(self.points.range(..from));
         onwards.map(|(_, slot)| *slot)
     }
 
@@ -124,6 +126,11 @@ pub(super) fn point(identity: &Identity) -> u64 {
         .chain_update(identity.as_str())
         .finalize();
     u64::from_be_bytes(*digest.first_chunk().expect("a digest has 32 bytes"))
+}
+
+/// The points of a candidate.
+fn places(point: u64) -> impl Iterator<Item = u64> {
+    (0..POINTS).map(move |copy| mix(point.wrapping_add(copy)))
 }
 
 /// Spreads numbers that are near each other (the finish of SplitMix64).

@@ -57,6 +57,17 @@ fn a_candidate_that_goes_moves_only_its_own_and_one_that_comes_takes_its_share()
 }
 
 #[test]
+fn no_candidate_of_a_few_is_forgotten() {
+    for endpoints in [2, 3, 5] {
+        let ring = ring(&vec![1; endpoints]);
+        for slot in (0..).take(endpoints) {
+            let count = leads(&ring).into_iter().filter(|led| *led == slot).count();
+            assert!(count > 4000 / endpoints / 2, "{count} of {endpoints}");
+        }
+    }
+}
+
+#[test]
 fn candidates_are_led_to_by_their_weight() {
     let ring = ring(&[1, 1, 1, 1, 1, 1, 1, 1, 4, 4]);
     let mut counts = BTreeMap::<Slot, usize>::new();
