@@ -6,7 +6,7 @@
 //!
 //! Where to look: `handshake`, `refusals`, `tls`, `tls_backends`, `proxy_protocol` (before the 101), `http2` (all of it over HTTP/2), `headers`, `smuggling` (what reaches a backend), `plain`, `plain_real`, `cors` (requests that are no handshakes), `routing`, `balance`, `affinity`,
 //! `discovery`, `consul`, `kubernetes` (endpoints from files, name servers and registries), `relay`, `closing`, `pings`, `limits`, `sockets` (one session's life), `drain`, `reload`, `removals` (the process's life), `hostile`, `flood`, `isolation`, `scale` (misuse, defects and numbers),
-//! `observe`, `secrets` (what operators see), `conformance`, `real_clients`, `browser` (peers that others wrote), `direct` (that the tools of
+//! `observe`, `secrets` (what operators see), `conformance`, `real_clients`, `browser`, `signalr` (peers that others wrote), `direct` (that the tools of
 //! these tests work, without a router).
 
 #![expect(
@@ -48,6 +48,7 @@ mod removals;
 mod routing;
 mod scale;
 mod secrets;
+mod signalr;
 mod smuggling;
 mod sockets;
 mod tls;

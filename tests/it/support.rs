@@ -10,7 +10,9 @@ mod config;
 mod conn;
 mod dir;
 mod frame;
+mod front;
 mod http;
+mod hubs;
 mod log;
 mod metrics;
 mod pattern;
@@ -24,12 +26,14 @@ pub(crate) use self::config::Config;
 pub(crate) use self::conn::{Conn, End};
 pub(crate) use self::dir::Dir;
 pub(crate) use self::frame::{Frame, close_code};
+pub(crate) use self::front::Front;
 pub(crate) use self::http::{Head, KEY, Request, Response};
+pub(crate) use self::hubs::Hubs;
 pub(crate) use self::metrics::Metrics;
 pub(crate) use self::pattern::{Pattern, splits};
 pub(crate) use self::router::{Router, longhaul};
 pub(crate) use self::tls::{Authority, Certified, TlsBackend, curl, s_client, tls_connect, try_wss, wss};
-pub(crate) use self::tools::{Process, Tools};
+pub(crate) use self::tools::{Player, Process, Tools};
 pub(crate) use self::wait::{SOON, eventually, measure_for, run, run_within, within};
 
 /// A router in front of one backend that the test plays by hand.

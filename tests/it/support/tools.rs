@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, process::Stdio, sync::OnceLock, time::Duration};
 
+use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
 };
 
 use super::{SOON, within};
@@ -40,12 +41,17 @@ impl Tools {
     fn command(&self, script: &str) -> Command {
         let interpreter = match script.rsplit_once('.') {
             Some((_, "py")) => &self.0["python"],
+            Some((_, "java")) => &self.0["java"],
             Some(_) => &self.0["node"],
             None => "bash",
         };
         let mut command = Command::new(interpreter);
+        if script.ends_with(".java") {
+            command.args(["-cp", &self.0["java_classes"], "Client"]);
+        } else {
+            command.arg(format!("{}/tests/real/{script}", env!("CARGO_MANIFEST_DIR")));
+        }
         command
-            .arg(format!("{}/tests/real/{script}", env!("CARGO_MANIFEST_DIR")))
             .env("NODE_PATH", &self.0["node_modules"])
             .env("CHROMIUM", &self.0["chromium"])
             .kill_on_drop(true);
@@ -79,9 +85,31 @@ impl Tools {
         out.into_owned()
     }
 
+    /// Starts a client that a test plays, command by command.
+    pub(crate) fn player(&self, script: &str) -> Player {
+        let mut child = self
+            .command(script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a script to run");
+        Player {
+            name: script.to_owned(),
+            commands: child.stdin.take().expect("a pipe"),
+            answers: BufReader::new(child.stdout.take().expect("a pipe")).lines(),
+            _child: child,
+        }
+    }
+
     /// Starts a server script, which prints its port first.
     pub(crate) async fn server(&self, script: &str) -> Process {
+        self.server_of(script, "").await
+    }
+
+    /// As [`Self::server`], with an argument.
+    pub(crate) async fn server_of(&self, script: &str, argument: &str) -> Process {
         let mut command = self.command(script);
+        command.arg(argument);
         // The servers end with their standard input, so none outlives a test that was killed.
         let mut child = command
             .stdin(Stdio::piped())
@@ -106,4 +134,42 @@ impl Tools {
 pub(crate) struct Process {
     _child: Child,
     pub(crate) address: std::net::SocketAddr,
+}
+
+/// A client that others wrote, in a script that does what the test says next; it dies with this value.
+pub(crate) struct Player {
+    name: String,
+    commands: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+    _child: Child,
+}
+
+impl Player {
+    /// Says one command and waits for the answer.
+    pub(crate) async fn ask(&mut self, command: &Value) -> Value {
+        self.say(command).await;
+        self.hear(command).await
+    }
+
+    /// Says a command; [`Self::hear`] has its answer.
+    pub(crate) async fn say(&mut self, command: &Value) {
+        let line = format!("{command}\n");
+        self.commands
+            .write_all(line.as_bytes())
+            .await
+            .unwrap_or_else(|error| panic!("{} does not listen: {error}", self.name));
+    }
+
+    /// The answer to the oldest command that was not answered yet.
+    pub(crate) async fn hear(&mut self, command: &Value) -> Value {
+        let what = format!("{}: {command}", self.name);
+        let line = within(Duration::from_secs(50), &what, self.answers.next_line()).await;
+        let line = line
+            .expect("a readable pipe")
+            .unwrap_or_else(|| panic!("{what}: it ended"));
+        let answer: Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{what}: {error}: {line}"));
+        assert!(answer["error"].is_null(), "{what}: {answer}");
+        answer
+    }
 }
