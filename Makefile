@@ -52,11 +52,11 @@ unit: ## Tests inside the crates, and the examples of the documentation.
 
 .PHONY: it
 it: ## Tests of whole programs: the router over real sockets, the examples, this repository's documents.
-	cargo test --workspace --no-fail-fast --test '*' -- --skip real_clients:: --skip plain_real:: --skip browser:: --skip signalr::
+	cargo test --workspace --no-fail-fast --test '*' -- --skip real_clients:: --skip plain_real:: --skip browser:: --skip signalr:: --skip socketio:: --skip protocols::
 
 .PHONY: real
 real: ## Clients, servers and a browser that others wrote, through the router.
-	cargo test --test it -- real_clients:: plain_real:: browser:: signalr::
+	cargo test --test it -- real_clients:: plain_real:: browser:: signalr:: socketio:: protocols::
 
 .PHONY: fuzz
 fuzz: ## A minute of fuzzing, shared by all targets.

@@ -6,7 +6,7 @@
 //!
 //! Where to look: `handshake`, `refusals`, `tls`, `tls_backends`, `proxy_protocol` (before the 101), `http2` (all of it over HTTP/2), `headers`, `smuggling` (what reaches a backend), `plain`, `plain_real`, `cors` (requests that are no handshakes), `routing`, `balance`, `affinity`,
 //! `discovery`, `consul`, `kubernetes` (endpoints from files, name servers and registries), `relay`, `closing`, `pings`, `limits`, `sockets` (one session's life), `drain`, `reload`, `removals` (the process's life), `hostile`, `flood`, `isolation`, `scale` (misuse, defects and numbers),
-//! `observe`, `secrets` (what operators see), `conformance`, `real_clients`, `browser`, `signalr` (peers that others wrote), `direct` (that the tools of
+//! `observe`, `secrets` (what operators see), `conformance`, `real_clients`, `browser`, `signalr`, `socketio`, `protocols` (peers that others wrote), `direct` (that the tools of
 //! these tests work, without a router).
 
 #![expect(
@@ -39,6 +39,7 @@ mod observe;
 mod pings;
 mod plain;
 mod plain_real;
+mod protocols;
 mod proxy_protocol;
 mod real_clients;
 mod refusals;
@@ -50,6 +51,7 @@ mod scale;
 mod secrets;
 mod signalr;
 mod smuggling;
+mod socketio;
 mod sockets;
 mod tls;
 mod tls_backends;

@@ -42,4 +42,13 @@ function soon(promise, what, ms = 10000) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-module.exports = { play, all, tally, soon };
+// Serves on a port of the kernel's choice, prints it, and ends with standard input.
+function serve(server) {
+  server.listen(0, "127.0.0.1", () => console.log(server.address().port));
+  process.stdin.resume().on("end", () => process.exit(0));
+}
+
+// Whether this script was started as the server of its protocol, not as a client.
+const serving = process.argv[2] === "serve";
+
+module.exports = { play, all, tally, soon, serve, serving };

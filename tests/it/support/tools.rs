@@ -103,13 +103,13 @@ impl Tools {
 
     /// Starts a server script, which prints its port first.
     pub(crate) async fn server(&self, script: &str) -> Process {
-        self.server_of(script, "").await
+        self.server_of(script, &[]).await
     }
 
-    /// As [`Self::server`], with an argument.
-    pub(crate) async fn server_of(&self, script: &str, argument: &str) -> Process {
+    /// As [`Self::server`], with arguments.
+    pub(crate) async fn server_of(&self, script: &str, arguments: &[&str]) -> Process {
         let mut command = self.command(script);
-        command.arg(argument);
+        command.args(arguments);
         // The servers end with their standard input, so none outlives a test that was killed.
         let mut child = command
             .stdin(Stdio::piped())
