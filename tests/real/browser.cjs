@@ -44,4 +44,5 @@ async function main(url) {
   await browser.close();
 }
 
-main(process.argv[2]).then(() => process.exit(0), (error) => { console.error(error); process.exit(1); });
+module.exports = { FLAGS };
+if (require.main === module) main(process.argv[2]).then(() => process.exit(0), (error) => { console.error(error); process.exit(1); });

@@ -14,9 +14,9 @@ function start(version) {
 
 const clients = [];
 
-async function open({ url, version, transports, rejoin }) {
+async function open({ url, version, transports, patience = 10000 }) {
   const connect = version === "2" ? require("socket.io-client-v2") : require("socket.io-client").io;
-  const socket = connect(url, { forceNew: true, reconnection: Boolean(rejoin), transports, reconnectionDelay: 1, autoConnect: false });
+  const socket = connect(url, { forceNew: true, reconnection: false, transports, autoConnect: false });
   try {
     const upgraded = new Promise((resolve) => {
       socket.once("connect", () => {
@@ -31,7 +31,7 @@ async function open({ url, version, transports, rejoin }) {
       socket.io.once("close", (reason) => reject(new Error(String(reason))));
     });
     socket.open();
-    await soon(Promise.race([upgraded, refused]), "connect and upgrade", 5000);
+    await soon(Promise.race([upgraded, refused]), "connect and upgrade", patience);
     const client = { socket, server: await ask(socket, "who") };
     clients.push(client);
     return client;

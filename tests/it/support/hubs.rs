@@ -21,7 +21,7 @@ impl Hubs {
     pub(crate) fn ready() -> &'static Self {
         static HUBS: OnceLock<Hubs> = OnceLock::new();
         HUBS.get_or_init(|| {
-            let program = build();
+            let program = Self::build("");
             let mut started: Vec<_> = NAMES.iter().map(|name| start(&program, name)).collect();
             Self {
                 addresses: started.iter_mut().map(listening).collect(),
@@ -29,20 +29,23 @@ impl Hubs {
             }
         })
     }
-}
 
-fn build() -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers/build");
-    let output = Command::new(script)
-        .arg("signalr")
-        .output()
-        .expect("a script to run");
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success(), "tests/servers/build signalr: {out}{err}");
-    out.trim().to_owned()
+    /// Builds the hub of this folder, or the tests' own, if it is not there; its program.
+    pub(crate) fn build(folder: &str) -> String {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers/build");
+        let mut command = Command::new(script);
+        command.arg("signalr");
+        if !folder.is_empty() {
+            command.arg(folder);
+        }
+        let output = command.output().expect("a script to run");
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert!(output.status.success(), "{script} signalr {folder}: {out}{err}");
+        out.trim().to_owned()
+    }
 }
 
 fn start(program: &str, name: &str) -> Child {

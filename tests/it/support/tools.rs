@@ -60,16 +60,23 @@ impl Tools {
 
     /// Runs a script to its end; what it printed.
     pub(crate) async fn output(&self, script: &str, argument: &str) -> String {
-        self.output_believing(script, argument, "").await
+        self.output_of(script, &[argument]).await
+    }
+
+    /// As [`Self::output`], with several arguments.
+    pub(crate) async fn output_of(&self, script: &str, arguments: &[&str]) -> String {
+        self.outcome(script, self.command(script).args(arguments)).await
     }
 
     /// As [`Self::output`], where the authority of this file is believed.
     pub(crate) async fn output_believing(&self, script: &str, argument: &str, ca: &str) -> String {
         let mut command = self.command(script);
-        if !ca.is_empty() {
-            command.env("NODE_EXTRA_CA_CERTS", ca).env("SSL_CERT_FILE", ca);
-        }
-        let output = command.arg(argument).output();
+        command.env("NODE_EXTRA_CA_CERTS", ca).env("SSL_CERT_FILE", ca);
+        self.outcome(script, command.arg(argument)).await
+    }
+
+    async fn outcome(&self, script: &str, command: &mut Command) -> String {
+        let output = command.output();
         let output = within(Duration::from_secs(50), script, output)
             .await
             .expect("a script to run");
@@ -79,7 +86,7 @@ impl Tools {
         );
         assert!(
             output.status.success(),
-            "{script} {argument}: {}\n{out}\n{err}",
+            "{command:?}: {}\n{out}\n{err}",
             output.status
         );
         out.into_owned()
@@ -163,7 +170,7 @@ impl Player {
     /// The answer to the oldest command that was not answered yet.
     pub(crate) async fn hear(&mut self, command: &Value) -> Value {
         let what = format!("{}: {command}", self.name);
-        let line = within(Duration::from_secs(50), &what, self.answers.next_line()).await;
+        let line = within(Duration::from_mins(2), &what, self.answers.next_line()).await;
         let line = line
             .expect("a readable pipe")
             .unwrap_or_else(|| panic!("{what}: it ended"));
