@@ -110,6 +110,8 @@ struct Shared {
     service: Arc<str>,
     picker: Mutex<Picker>,
     known: watch::Sender<bool>,
+    /// Wakes those whose endpoint may be the one that leaves.
+    leaving: watch::Sender<()>,
 }
 
 // === impl Balance ===
@@ -123,6 +125,7 @@ impl Balance {
                 service,
                 picker,
                 known: watch::Sender::new(false),
+                leaving: watch::Sender::new(()),
             }),
         }
     }
@@ -140,10 +143,22 @@ impl Balance {
 
     /// Takes in one change of the endpoint set; see [`feed`] for a whole snapshot.
     pub fn apply(&self, change: Change<Identity, Endpoint>) {
+        let leaves = match &change {
+            Change::Insert(_, endpoint) => endpoint.state == EndpointState::Draining,
+            Change::Remove(_) => true,
+        };
         match change {
             Change::Insert(_, endpoint) => self.shared.lock().insert(endpoint),
             Change::Remove(identity) => self.shared.lock().remove(&identity),
         }
+        if leaves {
+            self.shared.leaving.send_replace(());
+        }
+    }
+
+    /// Says that an endpoint drains, or is not listed any more; which one, [`Self::look_up`] knows.
+    pub fn leaving(&self) -> watch::Receiver<()> {
+        self.shared.leaving.subscribe()
     }
 
     /// The endpoint set is complete: picks that waited for it go on.

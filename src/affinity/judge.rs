@@ -14,14 +14,14 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use discovery::{Identity, State};
-use http::{HeaderValue, Response, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderValue, Method, Response, header, request::Parts, uri::PathAndQuery};
 
 use super::{
     cookie, hash,
     query::{Case, Parameter, parameter},
     signalr, socketio,
     tag::{Fingerprint, Flags, Kind, LENGTH, Opened},
-    tie::{Gives, Held, Tie},
+    tie::{Gives, Held, Tie, Turning},
 };
 use crate::{
     answer::Body,
@@ -71,6 +71,7 @@ pub(super) async fn judge(
         bond: Bond::None,
         gives: None,
         cookie: Held::Nothing,
+        turning: None,
     };
     let mut judge = Judge {
         asks_for_websocket: matches!(head.extensions.get(), Some(Asked::WebSocket(_))),
@@ -134,7 +135,12 @@ impl Judge<'_> {
             return Ok(());
         };
         match self.leads(&named).await {
-            Leads::To(identity, _) => self.bind(TieMethod::SignalR, identity, &id.shortened(LENGTH)),
+            Leads::To(identity, _) => {
+                let polls = signalr::is_poll(&self.head.method, &self.head.headers);
+                let answer = if polls { signalr::over } else { signalr::unknown };
+                self.may_turn(TieMethod::SignalR, named.moment, answer);
+                self.bind(TieMethod::SignalR, identity, &id.shortened(LENGTH));
+            }
             Leads::Away => {
                 self.tie.count(TieMethod::SignalR, TieEnd::Evicted);
                 let polls = signalr::is_poll(&self.head.method, &self.head.headers);
@@ -171,6 +177,7 @@ impl Judge<'_> {
         };
         let end = match self.leads(&named).await {
             Leads::To(identity, _) => {
+                self.may_turn(TieMethod::SocketIo, named.moment, socketio::unknown);
                 self.bind(TieMethod::SocketIo, identity, &sid.shortened(LENGTH));
                 return Ok(());
             }
@@ -284,6 +291,17 @@ impl Judge<'_> {
         resumes || listed.since.elapsed() >= moment(drain.window, named.moment)
     }
 
+    /// A poll or a stream of events waits as a session does, so it ends as one: when its endpoint leaves.
+    fn may_turn(&mut self, method: TieMethod, moment: u64, answer: fn() -> Response<Body>) {
+        if self.head.method == Method::GET && !self.asks_for_websocket {
+            self.tie.turning = Some(Turning {
+                method,
+                moment,
+                answer,
+            });
+        }
+    }
+
     fn bind(&mut self, method: TieMethod, identity: Identity, query: &str) {
         self.ask(query);
         self.tie.bond = Bond::Only(identity);
@@ -304,7 +322,7 @@ impl Judge<'_> {
 }
 
 /// The part of a window that `of` is of 2^64.
-fn moment(window: Duration, of: u64) -> Duration {
+pub(super) fn moment(window: Duration, of: u64) -> Duration {
     window.mul_f64(of as f64 / u64::MAX as f64)
 }
 

@@ -4,11 +4,13 @@
 
 use std::sync::Arc;
 
-use discovery::{Endpoint, Identity};
+use discovery::{Endpoint, Identity, State};
 use http::{Response, header};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     cookie,
+    judge::moment,
     mint::{self, Untouched},
     signalr, socketio,
     tag::{Flags, Kind},
@@ -16,7 +18,7 @@ use super::{
 use crate::{
     answer::Body,
     balance::Bond,
-    config::{self, Affinity, AffinityCookie},
+    config::{self, Affinity, AffinityCookie, DrainMode},
     router::Service,
     telemetry::metrics::{TieEnd, TieMethod},
 };
@@ -32,6 +34,17 @@ pub struct Tie {
     pub(super) cookie: Held,
     /// The client came over TLS.
     pub(super) tls: bool,
+    /// Of a request that its endpoint may take its time with: how it is turned away when the endpoint leaves meanwhile.
+    pub(super) turning: Option<Turning>,
+}
+
+/// How a request under way is turned away.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turning {
+    pub(super) method: TieMethod,
+    /// Where in the drain's window its moment is, of 2^64.
+    pub(super) moment: u64,
+    pub(super) answer: fn() -> Response<Body>,
 }
 
 /// Which id the answer will give out.
@@ -124,6 +137,43 @@ impl Tie {
             None => TieEnd::Unmintable,
         };
         self.count(TieMethod::Cookie, end);
+    }
+
+    /// Whether [`Self::turned_away`] can ever be done.
+    pub fn may_be_turned_away(&self) -> bool {
+        self.turning.is_some()
+    }
+
+    /// Waits until the request's endpoint leaves and its sessions are being closed, and then for this one's moment; for ever
+    /// where the endpoint may keep it. The answer is for a client that has none yet.
+    pub async fn turned_away(self) -> Response<Body> {
+        let (Some(turning), Bond::Only(identity)) = (self.turning, &self.bond) else {
+            return std::future::pending().await;
+        };
+        let mut leaving = self.service.balance.leaving();
+        loop {
+            if let Some(at) = self.leaves_at(identity, turning.moment) {
+                sleep_until(at).await;
+                // It may have come back meanwhile.
+                if self.leaves_at(identity, turning.moment).is_some() {
+                    self.count(turning.method, TieEnd::Evicted);
+                    return (turning.answer)();
+                }
+            }
+            if leaving.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    fn leaves_at(&self, identity: &Identity, of: u64) -> Option<Instant> {
+        let drain = self.service.settings.load().drain;
+        let since = match self.service.balance.look_up(identity) {
+            Some(listed) if listed.state == State::Draining => listed.since,
+            Some(_) => return None,
+            None => Instant::now(),
+        };
+        (drain.mode == DrainMode::Close).then(|| since + moment(drain.window, of))
     }
 
     pub(super) fn count(&self, method: TieMethod, end: TieEnd) {

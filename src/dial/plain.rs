@@ -11,6 +11,7 @@
 //! - Dial and picks have `handshake_timeout`, all together; the head of the answer has `response_timeout` from the last
 //!   piece of the request; the answer's body has all the time it wants.
 //! - Its endpoint counts it among its sessions until the answer's body has ended: a long poll is load as a session is.
+//! - A poll or a stream of events that affinity ties to an endpoint ends when that endpoint's sessions are closed.
 //! - A client that leaves ends it, and the connection to the backend with it.
 //!
 //! Informational answers end here, but for 100, which lets the body through.
@@ -24,13 +25,13 @@ mod upload;
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use discovery::Endpoint;
-use http::{HeaderValue, Response, StatusCode, Version, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header, request::Parts};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tower::Service as _;
 
 use self::{
-    link::{Download, Link, Place},
+    link::{Download, Link, Place, Turned},
     request::Outgoing,
     trouble::{Failed, Sent, Trouble, judge},
     upload::{Progress, Silent},
@@ -110,11 +111,23 @@ impl Exchange {
             status: None,
         };
         let settings = self.matched.planned.service.settings.load_full();
-        let response = match self.attempt(&settings).await {
+        let mut turned = self
+            .tie
+            .clone()
+            .filter(Tie::may_be_turned_away)
+            .map(|tie| Box::pin(tie.turned_away()) as Turned);
+        let attempt = tokio::select! {
+            attempt = self.attempt(&settings) => attempt,
+            answer = turned_away(&mut turned) => {
+                tally.status = Some(answer.status());
+                return answer;
+            }
+        };
+        let response = match attempt {
             Ok(answered) => {
                 tally.answered();
                 let (endpoint, tie) = (Arc::clone(answered.lease.endpoint()), self.tie.take());
-                let response = self.pass_on(answered);
+                let response = self.pass_on(answered, turned);
                 match tie {
                     Some(tie) => tie.mint(&endpoint, response).await,
                     None => response,
@@ -262,7 +275,7 @@ impl Exchange {
         }
     }
 
-    fn pass_on(self, answered: Answered) -> Response<Body> {
+    fn pass_on(self, answered: Answered, turned: Option<Turned>) -> Response<Body> {
         let Answered {
             response,
             link,
@@ -287,7 +300,9 @@ impl Exchange {
             head.headers
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        let body = Download::new(body, link, progress, lease, self.under_way);
+        // Anything else ends by itself; events go on for as long as their client listens.
+        let turned = turned.filter(|_| is_event_stream(&head.headers));
+        let body = Download::new(body, link, progress, (lease, self.under_way), turned);
         Response::from_parts(head, Body::new(body))
     }
 
@@ -311,6 +326,18 @@ impl Exchange {
             "request failed",
         );
     }
+}
+
+async fn turned_away(turned: &mut Option<Turned>) -> Response<Body> {
+    match turned {
+        Some(turned) => turned.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let media = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    media.is_some_and(|media| media.len() >= 17 && media[..17].eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 // === impl Failed ===

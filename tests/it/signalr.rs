@@ -210,6 +210,48 @@ fn clients_of_a_drained_hub_are_on_another_within_a_second_and_stay_on_websocket
 }
 
 #[test]
+fn clients_of_a_drained_hub_that_stream_events_or_poll_are_on_another_within_seconds() {
+    run(async {
+        let service =
+            "affinity: signalr, balance: round-robin, drain: { mode: close, window: 0s, deadline: 5s }";
+        let hub_addresses = &Hubs::ready().addresses;
+        for transport in ["ServerSentEvents", "LongPolling"] {
+            let replicas = Replicas::over(hub_addresses, service).await;
+            let mut player = Tools::ready().player("signalr.cjs");
+            let answer = open(&mut player, &replicas.front, transport, 12).await;
+            assert_eq!(answer["opened"], 12, "{answer}");
+            let evicted = hubs(&answer)["a"];
+            replicas.drain(hub_addresses[0]).await;
+            // A hub ends a poll after 90 s by itself.
+            let answer = player.ask(&json!({"do": "reconnected", "count": evicted})).await;
+            assert_eq!(answer["closed"], 0, "{transport}: {answer}");
+            let answer = player.ask(&json!({"do": "use"})).await;
+            assert_eq!(answer["moved"], evicted, "{transport}: {answer}");
+            assert!(!hubs(&answer).contains_key("a"), "{transport}: {answer}");
+            assert_eq!(answer["transports"], json!({transport: 12}), "{answer}");
+        }
+    });
+}
+
+#[test]
+fn clients_of_a_drained_hub_that_may_keep_its_sessions_stay_on_every_transport() {
+    run(async {
+        let service = "affinity: signalr, balance: round-robin, drain: { mode: keep }";
+        let hub_addresses = &Hubs::ready().addresses;
+        let replicas = Replicas::over(hub_addresses, service).await;
+        let mut player = Tools::ready().player("signalr.cjs");
+        for transport in TRANSPORTS {
+            let answer = open(&mut player, &replicas.front, transport, 6).await;
+            assert!(hubs(&answer).contains_key("a"), "{answer}");
+        }
+        replicas.drain(hub_addresses[0]).await;
+        all_stay(&mut player, 18).await;
+        let answer = open(&mut player, &replicas.front, "WebSockets", 6).await;
+        assert!(!hubs(&answer).contains_key("a"), "it gets no new ones: {answer}");
+    });
+}
+
+#[test]
 fn a_thousand_connections_on_all_transports_at_once_are_where_they_negotiated() {
     run_within(Duration::from_mins(3), async {
         let replicas = Replicas::over(&Hubs::ready().addresses, "affinity: signalr").await;

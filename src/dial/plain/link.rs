@@ -34,6 +34,7 @@ use super::{
     upload::{Progress, Upload},
 };
 use crate::{
+    answer,
     balance::Lease,
     config,
     dial::{
@@ -72,15 +73,18 @@ pub(super) struct Link {
 struct Driver(AbortHandle);
 
 /// The body of an answer, and what its request holds until it has ended.
-#[derive(Debug)]
 pub(super) struct Download {
     body: Incoming,
     progress: Arc<Progress>,
     link: Option<Link>,
+    /// Ends it before its end.
+    turned: Option<Turned>,
     /// Requests are load on an endpoint while they last.
-    _lease: Lease,
-    _under_way: UnderWay,
+    _held: (Lease, UnderWay),
 }
+
+/// Done when a client is turned away.
+pub(super) type Turned = Pin<Box<dyn Future<Output = Response<answer::Body>> + Send>>;
 
 /// How long a link may be idle where the endpoint says nothing. Shorter than what most servers and all NATs allow; where it
 /// is not, the worst is a second connection, as only requests that can be repeated meet an old link.
@@ -167,15 +171,15 @@ impl Download {
         body: Incoming,
         link: Link,
         progress: Arc<Progress>,
-        lease: Lease,
-        under_way: UnderWay,
+        held: (Lease, UnderWay),
+        turned: Option<Turned>,
     ) -> Self {
         Self {
             body,
             progress,
             link: Some(link),
-            _lease: lease,
-            _under_way: under_way,
+            turned,
+            _held: held,
         }
     }
 
@@ -194,6 +198,13 @@ impl Body for Download {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(turned) = &mut self.turned
+            && turned.as_mut().poll(cx).is_ready()
+        {
+            // The connection goes with the link; nothing more is read of it.
+            (self.turned, self.link) = (None, None);
+            return Poll::Ready(None);
+        }
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         match &frame {
             Poll::Ready(None) => self.finish(),
