@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use discovery::{Endpoint, Identity, State};
 use http::{Response, header};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::{
     cookie,
@@ -21,6 +21,7 @@ use crate::{
     config::{self, Affinity, AffinityCookie, DrainMode},
     router::Service,
     telemetry::metrics::{TieEnd, TieMethod},
+    timers::sleep_until,
 };
 
 /// What affinity knows of a request to a service that has any. A service without has none.
