@@ -125,7 +125,7 @@ fn a_request_for_a_host_that_the_certificate_does_not_cover_gets_421() {
         let url = format!("https://{address}/");
         let arguments = ["--cacert", ca.to_str().unwrap(), &url];
         let (status, text) = curl(&arguments).await;
-        assert_eq!(status, "426 1.1", "{text}");
+        assert_eq!(status, "200 2", "{text}");
     });
 }
 
@@ -150,12 +150,16 @@ fn backends_are_told_that_it_was_https() {
 }
 
 #[test]
-fn only_http_1_is_offered_and_nothing_older_than_tls_1_2_is_spoken() {
+fn http_2_is_offered_unless_it_is_off_and_nothing_older_than_tls_1_2_is_spoken() {
     run(async {
+        let offer = ["-alpn", "h2,http/1.1"];
+        let (other, _backend, ..) = one(&format!("{LISTENER}, http2: false")).await;
+        let agreed = s_client(other.address(), &offer).await;
+        assert!(agreed.contains("ALPN protocol: http/1.1"), "{agreed}");
         let (router, _backend, ..) = one(LISTENER).await;
         let address = router.address();
-        let agreed = s_client(address, &["-alpn", "h2,http/1.1"]).await;
-        assert!(agreed.contains("ALPN protocol: http/1.1"), "{agreed}");
+        let agreed = s_client(address, &offer).await;
+        assert!(agreed.contains("ALPN protocol: h2"), "{agreed}");
         for (version, arguments) in [("TLSv1.2", &["-tls1_2"][..]), ("TLSv1.3", &["-tls1_3"])] {
             let text = s_client(address, arguments).await;
             assert!(text.contains(&format!("New, {version}")), "{text}");
