@@ -22,6 +22,8 @@ pub struct Endpoint {
     pub state: State,
     /// Where it runs, in its registry's own words; `None` where the registry does not say.
     pub zone: Option<Arc<str>>,
+    /// Its registry asks others to use it: it takes new sessions only where no endpoint that is not far can.
+    pub far: bool,
 }
 
 /// What a registry says of an endpoint; "gone" is not a state here but absence from the snapshot.
@@ -78,6 +80,7 @@ impl Endpoint {
             weight: NonZeroU32::MIN,
             state: State::Active,
             zone: None,
+            far: false,
         }
     }
 }

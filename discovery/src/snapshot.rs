@@ -22,7 +22,7 @@ pub struct Snapshot {
 pub enum Diff<'a> {
     /// Was not there before.
     Added(&'a Endpoint),
-    /// Was there with another address, weight, zone or state; this is how it is now.
+    /// Was there with another address, weight, state, zone or distance; this is how it is now.
     Changed(&'a Endpoint),
     /// Is not there any more.
     Removed(&'a Identity),
@@ -117,15 +117,16 @@ mod tests {
     fn endpoint() -> impl Strategy<Value = Endpoint> {
         let state = prop_oneof![Just(State::Active), Just(State::Draining), Just(State::Unhealthy)];
         // Few names and few addresses, so that sets overlap and addresses are shared.
-        (0..12u8, 1..4u16, 1..4u32, state, any::<bool>()).prop_map(|(name, port, weight, state, zone)| {
-            Endpoint {
+        (0..12u8, 1..4u16, 1..4u32, state, any::<(bool, bool)>()).prop_map(
+            |(name, port, weight, state, (zone, far))| Endpoint {
                 identity: Identity::from(format!("pod:{name}").as_str()),
                 address: SocketAddr::from(([127, 0, 0, 1], port)),
                 weight: NonZeroU32::new(weight).unwrap(),
                 state,
                 zone: zone.then(|| "a".into()),
-            }
-        })
+                far,
+            },
+        )
     }
 
     proptest! {

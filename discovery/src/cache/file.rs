@@ -69,6 +69,8 @@ struct Entry<'a> {
     state: Word,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     zone: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    far: bool,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -190,6 +192,7 @@ impl<'a> From<&'a Endpoint> for Entry<'a> {
                 State::Unhealthy => Word::Unhealthy,
             },
             zone: endpoint.zone.as_deref().map(str::to_owned),
+            far: endpoint.far,
         }
     }
 }
@@ -206,6 +209,7 @@ impl From<Entry<'_>> for Endpoint {
                 Word::Unhealthy => State::Unhealthy,
             },
             zone: entry.zone.map(Arc::from),
+            far: entry.far,
         }
     }
 }

@@ -19,6 +19,7 @@ fn endpoints() -> Snapshot {
         weight: NonZeroU32::new(7).unwrap(),
         state,
         zone: (index > 0).then(|| "zone \u{e9}".into()),
+        far: index == 0,
     };
     states.into_iter().enumerate().map(named).collect()
 }
@@ -67,6 +68,22 @@ async fn what_was_kept_is_recalled_from_memory() {
     keep(&cache, vec![remembered(now())]).await;
     assert_eq!(cache.recall(&chat()).await[0].endpoints, endpoints());
     assert_eq!(cache.recall(&"other".into()).await, []);
+}
+
+/// As it was written before endpoints could be far.
+#[tokio::test]
+async fn a_file_without_newer_keys_is_recalled() {
+    let (folder, file) = written().await;
+    let text = fs::read_to_string(&file).unwrap();
+    let old = text.replace(",\"far\":true", "");
+    assert_ne!(old, text);
+    fs::write(&file, old).unwrap();
+    let recalled = on_disk(&folder).recall(&chat()).await;
+    let near = |endpoint: &Endpoint| Endpoint {
+        far: false,
+        ..endpoint.clone()
+    };
+    assert_eq!(recalled[0].endpoints, endpoints().iter().map(near).collect());
 }
 
 #[tokio::test]

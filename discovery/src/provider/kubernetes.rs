@@ -1,6 +1,6 @@
 //! Services of a Kubernetes cluster: the pods behind a Service, from its EndpointSlices.
 //!
-//! In: a [`Cluster`] and, for each service, a [`Target`]. Out: a complete snapshot after each change.
+//! In: a [`Cluster`], where this process runs, and for each service a [`Target`]. Out: a complete snapshot after each change.
 //!
 //! - **One watch per namespace**, however many of its services are looked up; each gets only what concerns it.
 //! - A pod is known by its uid: one that takes over the address of a deleted one is another endpoint.
@@ -33,7 +33,10 @@ use std::{
     time::Duration,
 };
 
-pub use self::{access::Access, select::PortChoice};
+pub use self::{
+    access::Access,
+    select::{Location, PortChoice},
+};
 use self::{
     follow::Follow,
     namespace::{Namespace, Subscription, View},
@@ -49,6 +52,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Cluster {
     shared: Arc<Shared>,
+    here: Arc<Location>,
 }
 
 /// A service of a cluster.
@@ -81,6 +85,9 @@ struct Shared {
     namespaces: Mutex<HashMap<Option<Box<str>>, Weak<Namespace>>>,
 }
 
+/// A service, and from where it is seen.
+type Wanted<'a> = (&'a Target, &'a Location);
+
 /// What was said last.
 #[derive(Debug, Default)]
 struct Published {
@@ -105,7 +112,14 @@ impl Cluster {
             span,
             namespaces,
         });
-        Self { shared }
+        let here = Arc::default();
+        Self { shared, here }
+    }
+
+    /// The same cluster and watches, seen from `here`: endpoints that hints give to others are far.
+    pub fn seen_from(self, here: Location) -> Self {
+        let here = Arc::new(here);
+        Self { here, ..self }
     }
 
     /// How it is reached.
@@ -217,7 +231,8 @@ impl Provider for Kubernetes {
             subscription.again();
             loop {
                 let view = subscription.next().await;
-                self.published.follow(view, &self.target, publisher);
+                self.published
+                    .follow(view, (&self.target, &self.cluster.here), publisher);
             }
         })
     }
@@ -226,13 +241,13 @@ impl Provider for Kubernetes {
 // === impl Published ===
 
 impl Published {
-    fn follow(&mut self, view: View, target: &Target, publisher: &Publisher) {
+    fn follow(&mut self, view: View, wanted: Wanted<'_>, publisher: &Publisher) {
         let news = view.slices.filter(|slices| {
             let known = self.slices.as_ref();
             !known.is_some_and(|known| Arc::ptr_eq(known, slices))
         });
         if let Some(slices) = news {
-            self.publish(slices, target, publisher);
+            self.publish(slices, wanted, publisher);
         } else if view.failure.is_none() {
             publisher.confirm();
         }
@@ -241,8 +256,8 @@ impl Published {
         }
     }
 
-    fn publish(&mut self, slices: Group, target: &Target, publisher: &Publisher) {
-        let selected = select(&slices, &target.port);
+    fn publish(&mut self, slices: Group, (target, here): Wanted<'_>, publisher: &Publisher) {
+        let selected = select(&slices, &target.port, here);
         self.slices = Some(slices);
         if selected.complaint != self.complaint {
             if let Some(problem) = &selected.complaint {

@@ -45,6 +45,7 @@ pub(super) fn endpoint(instance: &Instance<'_>, wanted: AddressOf) -> Result<End
         weight,
         state,
         zone: zone(instance),
+        far: false,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     api::{Event, Lines},
-    select::{PortChoice, select},
+    select::{Location, PortChoice, select},
     slices::Slices,
 };
 use crate::Answer;
@@ -24,6 +24,10 @@ pub fn watch<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, port: &PortChoice) 
             }
         }
     }
-    let answer = select(&slices.of("chat"), port).answer;
+    let here = Location {
+        zone: Some("a".into()),
+        node: Some("n".into()),
+    };
+    let answer = select(&slices.of("chat"), port, &here).answer;
     (answer, understood && !lines.is_cut())
 }

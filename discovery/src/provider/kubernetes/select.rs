@@ -1,21 +1,24 @@
 //! What the slices of a service say together: its endpoints on the wanted port.
 //!
-//! In: all slices of the service. Out: an [`Answer`], and a complaint if the slices hold something that cannot be used.
+//! In: all slices of the service, and where this process runs. Out: an [`Answer`], and a complaint if the slices hold something that cannot be used.
 //!
 //! - A pod that is in several slices, because it is being moved between them or has addresses of both families, is one
 //!   endpoint: of two families IPv4 holds, of several slices the one that was written last.
 //! - Where no pod is active, those that terminate and still serve are: with them a session begins, with nobody it fails.
 //! - A slice without endpoints says that the service is scaled to zero, and that is believed. No slice at all says
 //!   nothing, and neither do endpoints of which none has the wanted port.
-//! - A zone hint holds only if every active endpoint has one, as Kubernetes itself uses them: an endpoint's zone is then
-//!   the one that is asked to use it, else the one that it runs in.
+//! - Hints are used as Kubernetes itself uses them ([`hints`]): those that they give to others are far.
 //!
 //! Pure, as [`slices`](super::slices).
 
+mod hints;
+
 use std::{cmp::Reverse, fmt, net::SocketAddr, num::NonZeroU16, sync::Arc};
 
+pub use self::hints::Location;
+
 use super::{
-    slice::{Entry, Port, Slice},
+    slice::{Entry, Hints, Port, Slice},
     slices::Group,
 };
 use crate::{Answer, Endpoint, Identity, Snapshot, State};
@@ -40,15 +43,15 @@ pub(super) struct Selected {
     pub(super) complaint: Option<String>,
 }
 
-/// An endpoint and the zone that is asked to use it.
-type Found = (Endpoint, Option<Arc<str>>);
+/// An endpoint and who is asked to use it.
+type Found<'a> = (Endpoint, &'a Hints);
 
-/// The endpoints of a service on the wanted port.
-pub(super) fn select(group: &Group, port: &PortChoice) -> Selected {
+/// The endpoints of a service on the wanted port, as they are from `here`.
+pub(super) fn select(group: &Group, port: &PortChoice, here: &Location) -> Selected {
     let mut slices: Vec<&Slice> = group.values().map(|slice| &**slice).collect();
     // The best first: of equal identities the first holds.
     slices.sort_by_key(|slice| Reverse((is_ipv4(slice), slice.revision)));
-    let mut found: Vec<Found> = Vec::new();
+    let mut found: Vec<Found<'_>> = Vec::new();
     let mut refused = None;
     let mut unusable = 0;
     for slice in slices {
@@ -61,7 +64,7 @@ pub(super) fn select(group: &Group, port: &PortChoice) -> Selected {
                 slice
                     .entries
                     .iter()
-                    .map(|entry| (endpoint(entry, number), entry.hint.clone())),
+                    .map(|entry| (endpoint(entry, number), &entry.hints)),
             ),
             Err(why) => refused = Some(why),
         }
@@ -79,7 +82,7 @@ pub(super) fn select(group: &Group, port: &PortChoice) -> Selected {
     let answer = if found.is_empty() && doubtful {
         Answer::Nothing
     } else {
-        Answer::Endpoints(snapshot(found))
+        Answer::Endpoints(snapshot(found, here))
     };
     Selected { answer, complaint }
 }
@@ -98,27 +101,24 @@ fn endpoint(entry: &Entry, port: NonZeroU16) -> Endpoint {
     }
 }
 
-fn snapshot(mut found: Vec<Found>) -> Snapshot {
+fn snapshot(mut found: Vec<Found<'_>>, here: &Location) -> Snapshot {
     // Stable, so that the first of equals stays the first.
     found.sort_by(|(a, _), (b, _)| a.identity.cmp(&b.identity));
     found.dedup_by(|(later, _), (kept, _)| later.identity == kept.identity);
-    let is_active = |(endpoint, _): &&Found| endpoint.state == State::Active;
-    if found.iter().filter(is_active).count() == 0 {
-        for (endpoint, _) in &mut found {
-            if endpoint.state == State::Draining {
-                endpoint.state = State::Active;
-            }
+    let active = found
+        .iter()
+        .filter(|(endpoint, _)| endpoint.state == State::Active);
+    let active: Vec<&Hints> = active.map(|(_, hints)| *hints).collect();
+    // Hints are for those that are ready: among those that terminate there is no choice.
+    let (last_resort, rule) = (active.is_empty(), here.rule(&active));
+    for (endpoint, hints) in &mut found {
+        match endpoint.state {
+            State::Active => endpoint.far = rule.is_some_and(|rule| !rule.is_for_us(hints)),
+            State::Draining if last_resort => endpoint.state = State::Active,
+            State::Draining | State::Unhealthy => {}
         }
     }
-    let by_hint = found.iter().filter(is_active).all(|(_, hint)| hint.is_some());
-    let zoned = |(endpoint, hint): Found| match hint {
-        Some(zone) if by_hint => Endpoint {
-            zone: Some(zone),
-            ..endpoint
-        },
-        _ => endpoint,
-    };
-    found.into_iter().map(zoned).collect()
+    found.into_iter().map(|(endpoint, _)| endpoint).collect()
 }
 
 /// The number of the wanted port in a slice with these ports; else what the operator should know.

@@ -48,8 +48,14 @@ pub(super) struct Entry {
     pub(super) state: State,
     /// Where it runs.
     pub(super) zone: Option<Arc<str>>,
-    /// The zone that is asked to use it: its own if that is among them.
-    pub(super) hint: Option<Arc<str>>,
+    pub(super) hints: Hints,
+}
+
+/// Who is asked to use an endpoint; empty where nobody is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hints {
+    pub(super) zones: Box<[Arc<str>]>,
+    pub(super) nodes: Box<[Arc<str>]>,
 }
 
 /// An EndpointSlice as it is written.
@@ -83,7 +89,7 @@ struct WireEndpoint {
     conditions: Option<Conditions>,
     target_ref: Option<TargetRef>,
     zone: Option<String>,
-    hints: Option<Hints>,
+    hints: Option<WireHints>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -101,12 +107,13 @@ struct TargetRef {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Hints {
-    for_zones: Option<Vec<ForZone>>,
+struct WireHints {
+    for_zones: Option<Vec<Named>>,
+    for_nodes: Option<Vec<Named>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct ForZone {
+struct Named {
     name: String,
 }
 
@@ -163,21 +170,26 @@ fn entry(endpoint: WireEndpoint, zones: &mut Zones) -> Option<Entry> {
         _ => None,
     });
     let own = endpoint.zone.filter(|zone| !zone.is_empty());
-    let hinted: Vec<_> = endpoint
-        .hints
-        .and_then(|hints| hints.for_zones)
-        .unwrap_or_default();
-    let hint = match &own {
-        Some(own) if hinted.iter().any(|zone| zone.name == *own) => Some(own.clone()),
-        _ => hinted.into_iter().next().map(|zone| zone.name),
-    };
     Some(Entry {
         pod,
         ip: ip.to_canonical(),
         state: state(endpoint.conditions.unwrap_or_default()),
         zone: own.map(|zone| zones.one(&zone)),
-        hint: hint.map(|zone| zones.one(&zone)),
+        hints: endpoint
+            .hints
+            .map(|hints| self::hints(hints, zones))
+            .unwrap_or_default(),
     })
+}
+
+fn hints(hints: WireHints, zones: &mut Zones) -> Hints {
+    let for_zones = hints.for_zones.into_iter().flatten();
+    let for_nodes = hints.for_nodes.into_iter().flatten();
+    Hints {
+        zones: for_zones.map(|zone| zones.one(&zone.name)).collect(),
+        // Most endpoints name another node, so a search for a copy would find none.
+        nodes: for_nodes.map(|node| node.name.into()).collect(),
+    }
 }
 
 /// What the conditions say. An endpoint that terminates is never active, also where a service publishes endpoints that

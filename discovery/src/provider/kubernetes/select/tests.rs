@@ -10,7 +10,7 @@ fn entry(pod: &str, ip: impl Into<IpAddr>) -> Entry {
         ip: ip.into(),
         state: State::Active,
         zone: None,
-        hint: None,
+        hints: Hints::default(),
     }
 }
 
@@ -53,6 +53,7 @@ fn number_of(ports: &[Port], wanted: &PortChoice) -> Option<u16> {
     let selected = select(
         &group([slice("a", 1, ports, &[entry("", [10, 0, 0, 1])])]),
         wanted,
+        &Location::default(),
     );
     match selected.answer {
         Answer::Endpoints(endpoints) => {
@@ -105,7 +106,7 @@ fn a_complaint_says_what_to_write_instead() {
         &[named("http", 80), named("", 9001)],
         &[entry("a", [10, 0, 0, 1])],
     )]);
-    let complaint = |port| select(&slices, &port).complaint.unwrap();
+    let complaint = |port| select(&slices, &port, &Location::default()).complaint.unwrap();
     assert_eq!(
         complaint(ws()),
         "the service has no port `ws`; write one of `http`, `9001`"
@@ -122,14 +123,14 @@ fn the_number_of_a_named_port_may_differ_from_slice_to_slice() {
         slice("a", 1, &[named("ws", 9001)], &[entry("a", [10, 0, 0, 1])]),
         slice("b", 2, &[named("ws", 9002)], &[entry("b", [10, 0, 0, 2])]),
     ]);
-    let found = endpoints(&select(&slices, &ws()));
+    let found = endpoints(&select(&slices, &ws(), &Location::default()));
     assert_eq!(found[0].1, "10.0.0.1:9001");
     assert_eq!(found[1].1, "10.0.0.2:9002");
 }
 
 #[test]
 fn no_slice_is_no_answer_and_an_empty_slice_is_one() {
-    let absent = select(&group([]), &ws());
+    let absent = select(&group([]), &ws(), &Location::default());
     assert_eq!(absent.answer, Answer::Nothing);
     assert!(
         absent
@@ -138,17 +139,17 @@ fn no_slice_is_no_answer_and_an_empty_slice_is_one() {
             .contains("is there a Service of this name")
     );
     let empty = slice("a", 1, &[], &[]);
-    let scaled_to_zero = select(&group([empty.clone()]), &ws());
+    let scaled_to_zero = select(&group([empty.clone()]), &ws(), &Location::default());
     assert_eq!(scaled_to_zero.answer, Answer::Endpoints(Snapshot::default()));
     assert_eq!(scaled_to_zero.complaint, None);
     // Endpoints that are there and cannot be used are no proof that there should be none.
     let renamed = slice("b", 2, &[named("web", 80)], &[entry("a", [10, 0, 0, 1])]);
     assert_eq!(
-        select(&group([empty.clone(), renamed]), &ws()).answer,
+        select(&group([empty.clone(), renamed]), &ws(), &Location::default()).answer,
         Answer::Nothing
     );
     let hosts = Slice { unusable: 3, ..empty };
-    let selected = select(&group([hosts]), &ws());
+    let selected = select(&group([hosts]), &ws(), &Location::default());
     assert_eq!(selected.answer, Answer::Nothing);
     assert!(selected.complaint.unwrap().starts_with("3 endpoints"));
 }
@@ -169,7 +170,7 @@ fn a_pod_in_two_slices_is_one_endpoint_and_the_later_write_holds() {
                 &[terminating.clone(), entry("b", [10, 0, 0, 2])],
             ),
         ]);
-        let found = endpoints(&select(&slices, &ws()));
+        let found = endpoints(&select(&slices, &ws(), &Location::default()));
         let expected = ("pod:a".to_owned(), "10.0.0.1:1".to_owned(), State::Draining);
         assert_eq!((found.len(), &found[0]), (2, &expected));
     }
@@ -188,7 +189,7 @@ fn a_pod_with_addresses_of_both_families_is_one_endpoint_at_the_ipv4_address() {
                 &[entry("a", v6), entry("b", v6)],
             ),
         ]);
-        let found: Vec<_> = endpoints(&select(&slices, &ws()))
+        let found: Vec<_> = endpoints(&select(&slices, &ws(), &Location::default()))
             .into_iter()
             .map(|e| e.1)
             .collect();
@@ -208,7 +209,7 @@ fn a_pod_that_took_over_an_address_is_another_endpoint() {
         &[named("ws", 1)],
         &[old, entry("new", [10, 0, 0, 1])],
     )]);
-    let found = endpoints(&select(&slices, &ws()));
+    let found = endpoints(&select(&slices, &ws(), &Location::default()));
     assert_eq!(found.len(), 2);
     assert_eq!((found[0].0.as_str(), found[0].2), ("pod:new", State::Active));
     assert_eq!((found[1].0.as_str(), found[1].2), ("pod:old", State::Draining));
@@ -224,7 +225,11 @@ fn pods_that_terminate_are_used_only_where_no_pod_is_active() {
                 ..entry(&ip.to_string(), [10, 0, 0, ip])
             })
             .collect();
-        let selected = select(&group([slice("a", 1, &[named("ws", 1)], &entries)]), &ws());
+        let selected = select(
+            &group([slice("a", 1, &[named("ws", 1)], &entries)]),
+            &ws(),
+            &Location::default(),
+        );
         endpoints(&selected).into_iter().map(|e| e.2).collect::<Vec<_>>()
     };
     let (active, draining, unhealthy) = (State::Active, State::Draining, State::Unhealthy);
@@ -239,31 +244,117 @@ fn pods_that_terminate_are_used_only_where_no_pod_is_active() {
     assert_eq!(states(&[unhealthy]), [unhealthy]);
 }
 
-#[test]
-fn hints_hold_only_if_every_active_endpoint_has_one() {
-    let in_a = |pod, ip: [u8; 4], hint: Option<&str>, state| Entry {
+/// An active pod in zone `z`, that those who are named are asked to use.
+fn hinted(pod: u8, zones: &[&str], nodes: &[&str]) -> Entry {
+    let named = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
+    Entry {
+        zone: Some("z".into()),
+        hints: Hints {
+            zones: named(zones),
+            nodes: named(nodes),
+        },
+        ..entry(&pod.to_string(), [10, 0, 0, pod])
+    }
+}
+
+/// Which of the endpoints are far for a process in zone `a` on node `n`.
+fn far(entries: &[Entry]) -> Vec<bool> {
+    let here = Location {
         zone: Some("a".into()),
-        hint: hint.map(Into::into),
+        node: Some("n".into()),
+    };
+    far_from(&here, entries)
+}
+
+fn far_from(here: &Location, entries: &[Entry]) -> Vec<bool> {
+    let slices = group([slice("a", 1, &[named("ws", 1)], entries)]);
+    let Answer::Endpoints(endpoints) = select(&slices, &ws(), here).answer else {
+        panic!()
+    };
+    assert!(
+        endpoints.iter().all(|e| e.zone.as_deref() == Some("z")),
+        "where it runs is no matter of hints"
+    );
+    endpoints.iter().map(|e| e.far).collect()
+}
+
+#[test]
+fn hints_for_zones_count_if_every_active_endpoint_has_some_and_one_names_ours() {
+    let (ours, theirs) = (hinted(1, &["a"], &[]), hinted(2, &["b", "c"], &[]));
+    let (both, bare) = (hinted(3, &["b", "a"], &[]), hinted(4, &[], &[]));
+    assert_eq!(
+        far(&[ours.clone(), theirs.clone(), both.clone()]),
+        [false, true, false]
+    );
+    assert_eq!(
+        far(&[ours.clone(), theirs.clone(), both.clone(), bare.clone()]),
+        [false; 4]
+    );
+    assert_eq!(far(std::slice::from_ref(&theirs)), [false], "none is for us");
+    assert_eq!(far(std::slice::from_ref(&bare)), [false]);
+    assert_eq!(
+        far_from(&Location::default(), &[ours, theirs, both]),
+        [false; 3],
+        "who does not know where it runs"
+    );
+}
+
+#[test]
+fn only_active_endpoints_decide_whether_hints_count_and_only_they_are_far() {
+    let (ours, theirs, bare) = (
+        hinted(1, &["a"], &[]),
+        hinted(2, &["b"], &[]),
+        hinted(3, &[], &[]),
+    );
+    let as_is = |state, entry: &Entry| Entry {
         state,
-        ..entry(pod, ip)
+        ..entry.clone()
     };
-    let zones = |entries: &[Entry]| {
-        let selected = select(&group([slice("a", 1, &[named("ws", 1)], entries)]), &ws());
-        let Answer::Endpoints(endpoints) = selected.answer else {
-            panic!()
-        };
-        endpoints
-            .iter()
-            .map(|e| e.zone.as_deref().unwrap().to_owned())
-            .collect::<Vec<_>>()
+    for state in [State::Draining, State::Unhealthy] {
+        assert_eq!(
+            far(&[ours.clone(), theirs.clone(), as_is(state, &bare)]),
+            [false, true, false]
+        );
+        assert_eq!(
+            far(&[as_is(state, &ours), theirs.clone()]),
+            [false; 2],
+            "ours takes no new sessions"
+        );
+        assert_eq!(far(&[ours.clone(), as_is(state, &theirs)]), [false; 2]);
+    }
+    // Where none is active, those that terminate are all that is left.
+    let leaving = [ours, theirs].map(|entry| as_is(State::Draining, &entry));
+    assert_eq!(far(&leaving), [false; 2]);
+}
+
+#[test]
+fn hints_for_nodes_come_first_and_those_for_zones_stand_in_for_them() {
+    let ours = hinted(1, &["a"], &["n"]);
+    let neighbour = hinted(2, &["a"], &["m"]);
+    let theirs = hinted(3, &["b"], &["o"]);
+    assert_eq!(
+        far(&[ours.clone(), neighbour.clone(), theirs.clone()]),
+        [false, true, true]
+    );
+    assert_eq!(
+        far(&[neighbour.clone(), theirs.clone()]),
+        [false, true],
+        "nobody on our node"
+    );
+    let partly = hinted(4, &["b"], &[]);
+    assert_eq!(
+        far(&[ours.clone(), neighbour.clone(), partly]),
+        [false, false, true],
+        "hints for nodes are not on all"
+    );
+    let nowhere = Location {
+        zone: Some("a".into()),
+        node: None,
     };
-    let hinted = in_a("1", [10, 0, 0, 1], Some("b"), State::Active);
-    let other = in_a("2", [10, 0, 0, 2], Some("a"), State::Active);
-    let bare = in_a("3", [10, 0, 0, 3], None, State::Active);
-    let leaving = in_a("4", [10, 0, 0, 4], None, State::Draining);
-    assert_eq!(zones(&[hinted.clone(), other.clone()]), ["b", "a"]);
-    assert_eq!(zones(&[hinted.clone(), other.clone(), leaving]), ["b", "a", "a"]);
-    assert_eq!(zones(&[hinted, other, bare]), ["a", "a", "a"]);
+    assert_eq!(
+        far_from(&nowhere, &[ours, neighbour, theirs]),
+        [false, false, true]
+    );
 }
 
 fn any_entry() -> impl Strategy<Value = Entry> {
@@ -278,7 +369,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
             },
             state,
             zone: None,
-            hint: None,
+            hints: Hints::default(),
         }
     })
 }
@@ -294,7 +385,7 @@ proptest! {
             let ports = [if ws { named("ws", 9001) } else { named("http", 80) }];
             slice(&index.to_string(), index as u64, &ports, &entries)
         }).collect();
-        let selected = select(&group(slices.clone()), &ws());
+        let selected = select(&group(slices.clone()), &ws(), &Location::default());
         // One by one: is there a better copy of it anywhere?
         let usable = || slices.iter().filter(|slice| &*slice.ports[0].name == "ws");
         let mut expected = BTreeSet::new();

@@ -53,7 +53,10 @@ fn what_is_not_needed_is_skipped_and_what_is_needed_is_kept() {
         ip: [10, 77, 0, 1].into(),
         state: State::Active,
         zone: Some("a".into()),
-        hint: Some("b".into()),
+        hints: Hints {
+            zones: ["b".into()].into(),
+            nodes: ["n".into()].into(),
+        },
     };
     assert_eq!(*slice.entries, [entry]);
 }
@@ -153,19 +156,27 @@ fn a_port_may_lack_anything_but_is_never_made_up() {
 }
 
 #[test]
-fn an_endpoint_that_is_hinted_to_its_own_zone_stays_there() {
-    let zones = |own: Value, hinted: &[&str]| {
-        let hinted: Vec<_> = hinted.iter().map(|name| json!({ "name": name })).collect();
-        let endpoint = json!({ "addresses": ["10.77.0.1"], "zone": own, "hints": { "forZones": hinted } });
-        let slice = with_endpoint(&endpoint);
-        only(&slice).hint.clone()
+fn hints_name_any_number_of_zones_and_nodes() {
+    let hints = |hints: Value| {
+        let slice = with_endpoint(&json!({ "addresses": ["10.77.0.1"], "zone": "", "hints": hints }));
+        let Entry { zone, hints, .. } = only(&slice).clone();
+        assert_eq!(zone, None);
+        let words = |names: &[Arc<str>]| names.join(" ");
+        (words(&hints.zones), words(&hints.nodes))
     };
-    assert_eq!(zones(json!("b"), &["a", "b"]).as_deref(), Some("b"));
-    assert_eq!(zones(json!("c"), &["a", "b"]).as_deref(), Some("a"));
-    assert_eq!(zones(json!(null), &["a"]).as_deref(), Some("a"));
-    assert_eq!(zones(json!("a"), &[]), None);
-    let bare = with_endpoint(&json!({ "addresses": ["10.77.0.1"], "zone": "", "hints": null }));
-    assert_eq!((only(&bare).zone.clone(), only(&bare).hint.clone()), (None, None));
+    let said = |zones: &str, nodes: &str| (zones.to_owned(), nodes.to_owned());
+    assert_eq!(
+        hints(json!({ "forZones": [{ "name": "a" }, { "name": "b" }], "forNodes": [{ "name": "n" }] })),
+        said("a b", "n")
+    );
+    for nobody in [
+        json!(null),
+        json!({}),
+        json!({ "forZones": null, "forNodes": null }),
+        json!({ "forZones": [], "forNodes": [] }),
+    ] {
+        assert_eq!(hints(nobody), said("", ""));
+    }
 }
 
 #[test]
