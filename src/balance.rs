@@ -8,6 +8,7 @@
 //! - Only an active endpoint that the request has not tried and that has room is picked; `max_sessions_per_endpoint` is
 //!   never exceeded, but for requests that are bound to an endpoint ([`Bond`]).
 //! - An ejected endpoint is left out, but for one trial session, as long as another is left for the request.
+//! - An endpoint that is far is picked only where no near one is left for the request; its sessions and state are its own.
 //! - A pick waits only while the endpoints are not known yet; the caller bounds that with its handshake budget.
 //! - A pick and a lease's end cost O(log n) under one short lock per service; the lock is never held across an await.
 //!

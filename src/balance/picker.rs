@@ -7,13 +7,14 @@
 //!   [`EXPIRED_PER_PICK`] at once: no timers.
 //! - An endpoint that is removed while it has sessions stays as "gone" and takes its count back if it returns.
 //!
-//! Candidates live in two strategies of the same kind: `ready` for those that are not ejected, `ejected` for those that
-//! are. The second is asked only if the request has tried every endpoint that works, so in particular if there is none:
-//! all ejected, all are candidates. If there are others that work but are full, the request is refused rather than spent
-//! on an endpoint that is likely dead.
+//! Candidates live in strategies of the same kind: `ready` for those that are not ejected, the near and the far ([`Ready`]),
+//! `ejected` for those that are. The latter is asked only if the request has tried every endpoint that works, so in
+//! particular if there is none: all ejected, all are candidates. If there are others that work but are full, the request is
+//! refused rather than spent on an endpoint that is likely dead.
 
 mod bound;
 mod entry;
+mod ready;
 mod ring;
 
 use std::{
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 
 use self::{
     entry::{Entry, Place, Standing},
+    ready::Ready,
     ring::Ring,
 };
 use super::{
@@ -48,13 +50,15 @@ pub(super) struct Picker {
     rng: Rng,
     entries: Slab<Entry>,
     slots: HashMap<Identity, Slot>,
-    ready: Box<dyn Strategy>,
+    ready: Ready,
     ejected: Box<dyn Strategy>,
     /// The candidates of `ready` for picks by hash; only where a service makes such.
     ring: Option<Ring>,
     /// Active endpoints, and how many of them have not worked since they were last ejected.
     active: usize,
     suspect: usize,
+    /// Active endpoints that are not far and have worked since.
+    near: usize,
     /// When to look at an ejected endpoint again. An entry whose epoch has passed is ignored.
     expiries: BinaryHeap<Reverse<(Instant, Slot, u32)>>,
     /// Ejections that end before their time.
@@ -78,11 +82,12 @@ impl Picker {
             rng,
             entries: Slab::new(),
             slots: HashMap::new(),
-            ready: strategy::named(settings.strategy),
+            ready: Ready::new(settings.strategy),
             ejected: strategy::named(settings.strategy),
             ring: None,
             active: 0,
             suspect: 0,
+            near: 0,
             expiries: BinaryHeap::new(),
             pardoned: Vec::new(),
             tried: Vec::new(),
@@ -94,10 +99,10 @@ impl Picker {
         self.settings = settings;
         let slots: Vec<_> = self.slots.values().copied().collect();
         if strategy {
-            self.ready = strategy::named(settings.strategy);
+            self.ready = Ready::new(settings.strategy);
             self.ejected = strategy::named(settings.strategy);
             self.ring = self.ring.take().map(|_| Ring::default());
-            (self.active, self.suspect) = (0, 0);
+            (self.active, self.suspect, self.near) = (0, 0, 0);
             slots
                 .iter()
                 .for_each(|slot| self.entries[*slot as usize].standing = Standing::NONE);
@@ -270,8 +275,9 @@ impl Picker {
             Verdict::Nothing => return None,
             Verdict::Out(at) | Verdict::Proving(at) => self.expiries.push(Reverse((at, slot, epoch))),
             // The first that works after all had failed: the fault was common to all and is over. Were the others left
-            // out for the rest of their time, every client that reconnects would end up on this one, for hours.
-            Verdict::Back if self.active == self.suspect => {
+            // out for the rest of their time, every client that reconnects would end up on this one, for hours. Far ones
+            // that went on working would not relieve it.
+            Verdict::Back if self.is_first_of_its_kind(slot) => {
                 self.pardoned
                     .extend(std::mem::take(&mut self.expiries).into_vec());
             }
@@ -281,6 +287,14 @@ impl Picker {
         match verdict {
             Verdict::Out(until) => Some(until),
             Verdict::Nothing | Verdict::Proving(_) | Verdict::Back => None,
+        }
+    }
+
+    /// Whether no endpoint that is as near has worked since it was last ejected.
+    fn is_first_of_its_kind(&self, slot: Slot) -> bool {
+        match self.entries[slot as usize].endpoint.far {
+            true => self.active == self.suspect,
+            false => self.near == 0,
         }
     }
 
@@ -296,10 +310,12 @@ impl Picker {
         let was = std::mem::replace(&mut entry.standing, is);
         self.active = self.active + usize::from(is.active) - usize::from(was.active);
         self.suspect = self.suspect + usize::from(is.suspect) - usize::from(was.suspect);
+        self.near = self.near + usize::from(is.near) - usize::from(was.near);
         if was.place != is.place {
             match was.place {
                 Place::Nowhere => {}
-                Place::Ready => self.ready.remove(slot),
+                Place::Ready => self.ready.near.remove(slot),
+                Place::Far => self.ready.far.remove(slot),
                 Place::Ejected => self.ejected.remove(slot),
             }
         }
@@ -308,7 +324,8 @@ impl Picker {
         }
         let (strategy, rng) = match is.place {
             Place::Nowhere => return,
-            Place::Ready => (&mut self.ready, &mut self.rng),
+            Place::Ready => (&mut self.ready.near, &mut self.rng),
+            Place::Far => (&mut self.ready.far, &mut self.rng),
             Place::Ejected => (&mut self.ejected, &mut self.rng),
         };
         match was.place == is.place {

@@ -70,14 +70,15 @@ impl Picker {
         }
     }
 
-    /// Brings the ring in line with an endpoint; the settled ones are those that `ready` has.
+    /// Brings the ring in line with an endpoint; the settled ones are those that `ready` has, near or far: routers of all
+    /// zones must find the same one.
     pub(super) fn settle_in_ring(&mut self, slot: Slot) {
         let entry = &self.entries[slot as usize];
         let sessions = Sessions {
             open: entry.sessions,
             weight: entry.endpoint.weight,
         };
-        let is_ready = entry.standing.place == Place::Ready;
+        let is_ready = matches!(entry.standing.place, Place::Ready | Place::Far);
         let Some(ring) = &mut self.ring else { return };
         match (is_ready, ring.contains(slot)) {
             (true, true) => ring.update(slot, sessions),

@@ -23,11 +23,13 @@ pub(super) struct Entry {
     pub(super) standing: Standing,
 }
 
-/// How an endpoint takes part in picks. Only an active one is suspect: it has not worked since it was last ejected.
+/// How an endpoint takes part in picks. Only an active one is suspect: it has not worked since it was last ejected. Only
+/// an active one that is neither suspect nor far is near.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) active: bool,
     pub(super) suspect: bool,
+    pub(super) near: bool,
     pub(super) place: Place,
 }
 
@@ -36,6 +38,8 @@ pub(super) struct Standing {
 pub(super) enum Place {
     Nowhere,
     Ready,
+    /// Ready, and asked only where no near one is left.
+    Far,
     Ejected,
 }
 
@@ -56,14 +60,18 @@ impl Entry {
     pub(super) fn standing(&self, limit: Option<NonZeroUsize>) -> Standing {
         let active = self.listed && self.endpoint.state == State::Active;
         let room = limit.is_none_or(|limit| self.sessions < limit.get());
+        let far = self.endpoint.far;
         let place = match (active && room, self.ejection.is_out()) {
             (false, _) => Place::Nowhere,
+            (true, false) if far => Place::Far,
             (true, false) => Place::Ready,
             (true, true) => Place::Ejected,
         };
+        let suspect = active && self.ejection.is_suspect();
         Standing {
             active,
-            suspect: active && self.ejection.is_suspect(),
+            suspect,
+            near: active && !suspect && !far,
             place,
         }
     }
@@ -91,6 +99,7 @@ impl Standing {
     pub(super) const NONE: Self = Self {
         active: false,
         suspect: false,
+        near: false,
         place: Place::Nowhere,
     };
 }

@@ -33,6 +33,13 @@ fn endpoint(n: u16) -> Endpoint {
     }
 }
 
+fn far(n: u16) -> Endpoint {
+    Endpoint {
+        far: true,
+        ..endpoint(n)
+    }
+}
+
 fn picker(strategy: crate::config::Strategy, limit: usize, endpoints: u16) -> Picker {
     let mut picker = Picker::new(settings(strategy, limit), Rng::with_seed(9));
     (0..endpoints).for_each(|n| picker.insert(endpoint(n)));
@@ -77,6 +84,7 @@ fn eject(picker: &mut Picker, which: impl IntoIterator<Item = u16>, all: u16, no
 #[derive(Debug, Default)]
 struct Model {
     listed: BTreeMap<u16, State>,
+    far: BTreeSet<u16>,
     sessions: BTreeMap<u16, usize>,
     leases: Vec<(u16, Slot, Stamp)>,
     limit: usize,
@@ -85,6 +93,15 @@ struct Model {
 impl Model {
     fn open(&self, n: u16) -> usize {
         self.sessions.get(&n).copied().unwrap_or(0)
+    }
+
+    fn listed(&mut self, endpoint: &Endpoint) {
+        let n = endpoint.address.port();
+        self.listed.insert(n, endpoint.state);
+        match endpoint.far {
+            true => self.far.insert(n),
+            false => self.far.remove(&n),
+        };
     }
 
     fn has_room(&self, n: u16) -> bool {
@@ -114,6 +131,8 @@ impl Model {
         let is_out = |n: &u16| ejected.get(n).is_some_and(|until| *until > now);
         match picked {
             Ok((n, trial)) => {
+                let nearer = |other: &u16| !self.far.contains(other) && self.has_room(*other);
+                assert!(!self.far.contains(&n) || !clean.iter().any(nearer), "{n} is far");
                 assert!(untried.contains(&n) && self.has_room(n), "{n} of {untried:?}");
                 assert!(
                     clean.is_empty() || !is_out(&n) || trial,
@@ -134,7 +153,7 @@ impl Model {
 
 #[derive(Clone, Debug)]
 enum Event {
-    Insert(u16, u32, State),
+    Insert(Endpoint),
     Remove(u16),
     Pick(BTreeSet<u16>),
     Failed(usize),
@@ -150,9 +169,15 @@ fn events() -> impl proptest::strategy::Strategy<Value = Vec<Event>> {
     use proptest::strategy::Strategy;
     let state =
         prop_oneof![3 => Just(State::Active), 1 => Just(State::Draining), 1 => Just(State::Unhealthy)];
+    let listed = (0..8u16, 1..5u32, state, any::<bool>()).prop_map(|(n, weight, state, far)| Endpoint {
+        weight: NonZeroU32::new(weight).unwrap(),
+        state,
+        far,
+        ..endpoint(n)
+    });
     let strategy = prop_oneof![Just(RoundRobin), Just(LeastConnection), Just(PowerOfTwo)];
     let event = prop_oneof![
-        3 => (0..8u16, 1..5u32, state).prop_map(|(n, weight, state)| Event::Insert(n, weight, state)),
+        3 => listed.prop_map(Event::Insert),
         1 => (0..8u16).prop_map(Event::Remove),
         8 => proptest::collection::btree_set(0..8u16, 0..3).prop_map(Event::Pick),
         2 => any::<usize>().prop_map(Event::Failed),
@@ -169,14 +194,9 @@ fn events() -> impl proptest::strategy::Strategy<Value = Vec<Event>> {
 fn run(picker: &mut Picker, model: &mut Model, now: &mut Instant, event: Event) {
     let any = |model: &Model, at: usize| (!model.leases.is_empty()).then(|| at % model.leases.len());
     match event {
-        Event::Insert(n, weight, state) => {
-            let weight = NonZeroU32::new(weight).unwrap();
-            picker.insert(Endpoint {
-                weight,
-                state,
-                ..endpoint(n)
-            });
-            model.listed.insert(n, state);
+        Event::Insert(endpoint) => {
+            model.listed(&endpoint);
+            picker.insert(endpoint);
         }
         Event::Remove(n) => {
             picker.remove(&name(n));
@@ -243,6 +263,9 @@ proptest! {
             let active = model.listed.values().filter(|state| **state == State::Active).count();
             prop_assert_eq!(picker.active, active);
             prop_assert!(picker.suspect <= picker.active);
+            prop_assert!(picker.near <= picker.active - picker.suspect);
+            let near = model.listed.iter().any(|(n, state)| *state == State::Active && !model.far.contains(n));
+            prop_assert!(near || picker.near == 0);
         }
     }
 }
@@ -486,4 +509,100 @@ fn an_endpoint_that_is_ejected_stays_so_when_it_flaps_and_not_when_it_moves() {
     });
     assert_eq!(status(&picker, 1).unwrap().ejected_until, None);
     picker.ended(held.slot, held.stamp);
+}
+
+/// The endpoints of so many picks whose sessions stay.
+fn picks(picker: &mut Picker, count: usize, now: Instant) -> BTreeSet<u16> {
+    (0..count)
+        .map(|_| number(&picker.pick(&[], now).unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_far_endpoint_gets_no_session_while_a_near_one_takes_it() {
+    for strategy in [RoundRobin, LeastConnection, PowerOfTwo] {
+        let mut picker = picker(strategy, 0, 2);
+        picker.insert(far(2));
+        picker.insert(far(3));
+        let now = Instant::now();
+        assert_eq!(picks(&mut picker, 40, now), [0, 1].into(), "{strategy:?}");
+        let status = status(&picker, 2).unwrap();
+        assert_eq!((status.state, status.sessions), ("active", 0));
+    }
+}
+
+#[test]
+fn a_far_endpoint_is_better_than_none_that_is_left() {
+    let now = Instant::now();
+    let with_far = |limit| {
+        let mut picker = picker(LeastConnection, limit, 2);
+        picker.insert(far(2));
+        picker
+    };
+    let mut tried = with_far(0);
+    assert_eq!(number(&tried.pick(&[name(0), name(1)], now).unwrap()), 2);
+    assert_eq!(
+        tried.pick(&[name(0), name(1), name(2)], now).unwrap_err(),
+        Unavailable::Exhausted
+    );
+    let mut full = with_far(1);
+    assert_eq!(picks(&mut full, 3, now), [0, 1, 2].into());
+    assert_eq!(full.pick(&[], now).unwrap_err(), Unavailable::Full);
+    let mut leaving = with_far(0);
+    leaving.remove(&name(0));
+    leaving.insert(Endpoint {
+        state: State::Draining,
+        ..endpoint(1)
+    });
+    assert_eq!(picks(&mut leaving, 5, now), [2].into());
+}
+
+#[test]
+fn a_far_endpoint_that_works_comes_before_near_ones_that_do_not() {
+    for strategy in [RoundRobin, LeastConnection, PowerOfTwo] {
+        let mut picker = picker(strategy, 0, 2);
+        picker.insert(far(2));
+        let now = Instant::now();
+        eject(&mut picker, [0, 1], 3, now);
+        assert_eq!(picks(&mut picker, 20, now), [2].into(), "{strategy:?}");
+        eject(&mut picker, [2], 3, now);
+        assert_eq!(picks(&mut picker, 70, now).len(), 3, "{strategy:?}: all are out");
+    }
+}
+
+#[test]
+fn an_endpoint_that_becomes_far_keeps_its_sessions_and_one_that_is_no_more_is_used_at_once() {
+    let mut picker = picker(LeastConnection, 0, 2);
+    let now = Instant::now();
+    picks(&mut picker, 20, now);
+    picker.insert(far(1));
+    let moved = status(&picker, 1).unwrap();
+    assert_eq!((moved.state, moved.sessions), ("active", 10));
+    assert_eq!(picks(&mut picker, 10, now), [0].into());
+    picker.insert(endpoint(1));
+    assert_eq!(picks(&mut picker, 10, now), [1].into(), "it has fewer");
+}
+
+/// As with a total outage, though far endpoints went on: whichever near one is back first must not get all that they
+/// had.
+#[test]
+fn the_first_near_endpoint_that_is_back_opens_the_trials_of_the_others() {
+    let mut picker = picker(LeastConnection, 0, 8);
+    picker.insert(far(8));
+    let start = Instant::now();
+    let open = eject(&mut picker, 0..8, 9, start);
+    let first = (0..8)
+        .filter_map(|n| status(&picker, n)?.ejected_until)
+        .min()
+        .unwrap();
+    assert!(first < open);
+    for _ in 0..80 {
+        let picked = picker.pick(&[], first).unwrap();
+        picker.established(picked.slot, picked.stamp, first);
+    }
+    let sessions: Vec<_> = (0..8).map(|n| status(&picker, n).unwrap().sessions).collect();
+    assert!(
+        sessions.iter().all(|open| (9..=11).contains(open)),
+        "{sessions:?}"
+    );
 }

@@ -108,6 +108,21 @@ fn a_hash_leads_to_one_endpoint_until_that_takes_no_new_sessions() {
 }
 
 #[test]
+fn a_hash_leads_to_the_same_endpoint_from_near_and_from_far() {
+    let lead = |far: bool| {
+        let mut picker = picker(0);
+        picker.keep_ring(true);
+        (0..2).for_each(|n| {
+            let endpoint = endpoint(n, State::Active);
+            picker.insert(Endpoint { far, ..endpoint });
+        });
+        let picked = |hash: u64| picker.pick_bound(&Bond::Hash(hash << 56), &[], Instant::now());
+        (0..4).map(picked).map(|it| it.unwrap().endpoint.address).collect::<Vec<_>>()
+    };
+    assert_eq!(lead(true), lead(false));
+}
+
+#[test]
 fn a_ring_that_is_asked_for_late_or_kept_through_a_change_of_strategy_leads_the_same_way() {
     let mut early = picker(0);
     early.keep_ring(true);
