@@ -158,6 +158,8 @@ pub struct KubernetesProvider {
     pub access: kubernetes::Access,
     /// `namespace:` of services that name none; absent: that of the service account, or of the context.
     pub namespace: Option<Box<str>>,
+    /// `zone:` and `node:` that this process runs in and on, for hints on who should use which pod.
+    pub location: kubernetes::Location,
     /// `allow: []`: networks of loopback, link-local and metadata addresses that may be endpoints.
     pub allow: Vec<IpNet>,
 }

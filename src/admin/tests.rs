@@ -196,6 +196,7 @@ fn services() -> Vec<ServiceStatus> {
         weight: 2,
         state,
         ejected: false,
+        far: port == 9002,
         sessions: 3,
     };
     vec![ServiceStatus {
@@ -270,9 +271,9 @@ async fn services_are_listed_with_the_documented_names() {
                       "error": "connection refused" }],
         "endpoints": [
             { "identity": "addr:127.0.0.1:9001", "address": "127.0.0.1:9001", "weight": 2,
-              "state": "active", "ejected": false, "sessions": 3 },
+              "state": "active", "ejected": false, "far": false, "sessions": 3 },
             { "identity": "addr:127.0.0.1:9002", "address": "127.0.0.1:9002", "weight": 2,
-              "state": "draining", "ejected": false, "sessions": 3 },
+              "state": "draining", "ejected": false, "far": true, "sessions": 3 },
         ],
     }] });
     assert_eq!(listed, expected);

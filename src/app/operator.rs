@@ -94,6 +94,7 @@ fn status(service: &Service) -> ServiceStatus {
             weight: status.endpoint.weight.get(),
             state: status.state,
             ejected: status.ejected_until.is_some_and(|until| until > now),
+            far: status.endpoint.far,
             sessions: status.sessions,
         });
     let followed = service.followed.load();

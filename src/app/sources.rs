@@ -6,7 +6,10 @@
 //!
 //! Not here: what becomes of the endpoints ([`super::feed`]).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    env,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use discovery::{
     Provider, Supply,
@@ -17,7 +20,7 @@ use discovery::{
         dns::{self, Dns, Question},
         file::File,
         fixed::Fixed,
-        kubernetes::{Access, Cluster, Target},
+        kubernetes::{Access, Cluster, Location, Target},
     },
 };
 
@@ -43,6 +46,8 @@ impl Shared {
         if self.cluster.access() != access {
             self.cluster = Cluster::new(access.clone());
         }
+        let here = location(&providers.kubernetes.location);
+        self.cluster = self.cluster.clone().seen_from(here);
     }
 
     /// The agents that these settings name: those in use, if they are the same.
@@ -106,6 +111,19 @@ fn name(source: &Discovery, providers: &Providers) -> String {
                 Access::Kubeconfig(file) => format!("kubernetes {target} by {}", file.display()),
             }
         }
+    }
+}
+
+/// Where this process runs: as the config says, else as its pod's manifest does. There an empty value is common: the
+/// label that it is read from is not on the pods of every cluster.
+fn location(config: &Location) -> Location {
+    let from = |variable| {
+        let value = env::var(variable).ok().filter(|value| !value.is_empty());
+        value.map(String::into_boxed_str)
+    };
+    Location {
+        zone: config.zone.clone().or_else(|| from("LONGHAUL_ZONE")),
+        node: config.node.clone().or_else(|| from("LONGHAUL_NODE")),
     }
 }
 

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use discovery::provider::{
     dns::Question,
-    kubernetes::{Access, PortChoice, Target},
+    kubernetes::{Access, Location, PortChoice, Target},
 };
 use proptest::{prop_assert, prop_assume, proptest};
 
@@ -202,6 +202,11 @@ fn every_key_of_kubernetes_reaches_the_config() {
     assert_eq!(provider.access, Access::Kubeconfig("cluster.conf".into()));
     assert_eq!(provider.namespace.as_deref(), Some("rooms"));
     assert_eq!(provider.allow, ["169.254.0.0/16".parse().unwrap()]);
+    let here = Location {
+        zone: Some("eu-1a".into()),
+        node: Some("node-1.internal".into()),
+    };
+    assert_eq!(provider.location, here);
     let chat = || Target::try_new("chat").unwrap();
     let named = chat()
         .on(PortChoice::Named("ws".into()))

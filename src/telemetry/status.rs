@@ -59,6 +59,8 @@ pub struct EndpointStatus {
     pub state: &'static str,
     /// Left out of picks for a while after failed dials.
     pub ejected: bool,
+    /// Left out of picks as long as others can take the session: its registry asks others to use it.
+    pub far: bool,
     /// Sessions that it holds, from the dial on.
     pub sessions: usize,
 }

@@ -44,6 +44,7 @@ fn scrape() -> String {
             weight: 1,
             state: "active",
             ejected: false,
+            far: false,
             sessions: 0,
         }],
     };

@@ -69,7 +69,7 @@ function endpointRow(service, endpoint, most) {
   name.title = endpoint.identity;
   const state = endpoint.ejected && endpoint.state === "active" ? "ejected" : endpoint.state;
   const stateCell = element("td");
-  stateCell.append(element("span", state, `state ${state}`));
+  stateCell.append(element("span", endpoint.far ? `${state}, far` : state, `state ${state}`));
   const load = element("td", undefined, "load");
   const track = element("div", undefined, "track");
   const bar = element("div", undefined, "bar");

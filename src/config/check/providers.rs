@@ -4,7 +4,7 @@ pub(super) mod consul;
 
 use std::{path::Path, time::Duration};
 
-use discovery::provider::kubernetes::Access;
+use discovery::provider::kubernetes::{Access, Location};
 use ipnet::IpNet;
 
 use super::{address, process::file_in, source};
@@ -57,10 +57,19 @@ fn kubernetes(kubernetes: &mut Section<'_>, folder: &Path) -> Option<KubernetesP
         doc,
         &source::kubernetes::name("a namespace such as `default`"),
     );
+    let zone = "The zone that this runs in; absent: LONGHAUL_ZONE of the environment, if any.";
+    let zone = kubernetes.optional("zone", zone, &source::kubernetes::label("a zone such as `eu-1a`"));
+    let node = "The node that this runs on; absent: LONGHAUL_NODE of the environment, if any.";
+    let node = kubernetes.optional(
+        "node",
+        node,
+        &source::kubernetes::label("a node such as `node-1`"),
+    );
     let allow = allow(kubernetes);
     Some(KubernetesProvider {
         access: kubeconfig.map_or(Access::InCluster, Access::Kubeconfig),
         namespace,
+        location: Location { zone, node },
         allow,
     })
 }

@@ -354,6 +354,13 @@ const ROWS: &[Row] = &[
         "is the same network as",
     ),
     (
+        3,
+        "providers: { kubernetes: { zone: \"\" } }",
+        3,
+        "providers.kubernetes.zone",
+        "write a zone such as",
+    ),
+    (
         6,
         "    discovery: { kubernetes: { port: ws } }",
         6,

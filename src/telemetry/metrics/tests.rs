@@ -108,6 +108,7 @@ fn status(endpoints: &[(u16, &'static str, bool)]) -> Vec<ServiceStatus> {
         weight: 1,
         state,
         ejected,
+        far: false,
         sessions: 0,
     });
     vec![ServiceStatus {

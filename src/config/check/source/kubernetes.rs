@@ -40,6 +40,17 @@ pub(in crate::config::check) fn name(wants: &'static str) -> impl Shape<Value = 
     })
 }
 
+/// The name of a node, or a zone, which is the value of a label.
+pub(in crate::config::check) fn label(wants: &'static str) -> impl Shape<Value = Box<str>> {
+    leaf::text(wants, move |text| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        match (1..=MAX_LABEL).contains(&text.len()) && text.chars().all(plain) {
+            true => Ok(Box::from(text)),
+            false => Err(format!("{} is no name in Kubernetes; write {wants}", shown(text))),
+        }
+    })
+}
+
 fn port_choice() -> impl Shape<Value = PortChoice> {
     let schema = json!({ "anyOf": [
         { "type": "string", "pattern": "^[a-z0-9-]*[a-z][a-z0-9-]*$" },
@@ -65,6 +76,9 @@ fn port_choice() -> impl Shape<Value = PortChoice> {
         }
     })
 }
+
+/// What the name of a node may have; a zone's has less.
+const MAX_LABEL: usize = 253;
 
 /// A name with a letter in it: what has none would be taken for a number by others.
 fn is_port_name(text: &str) -> bool {
