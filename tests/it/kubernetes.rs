@@ -6,7 +6,7 @@
 //! or builds the servers.
 //!
 //! Where to look: [`network`] (that network), [`cluster`] (the servers, and what is asked of them), `provider`, `access`
-//! (what a source sees and is allowed to), `rollout` (sessions while pods come and go), `manifests` (k8s/), `scale`,
+//! (what a source sees and is allowed to), `rollout` (sessions while pods come and go), `zones` (which pods are near), `manifests` (k8s/), `scale`,
 //! `figures` (for `make bench`).
 
 mod access;
@@ -19,3 +19,4 @@ mod provider;
 mod rollout;
 mod scale;
 mod server;
+mod zones;

@@ -76,7 +76,7 @@ async fn echo(mut conn: Conn, at: SocketAddr) {
 }
 
 /// A session and the pod's address that it is with.
-async fn open_with(router: &Router) -> (Conn, IpAddr) {
+pub(super) async fn open_with(router: &Router) -> (Conn, IpAddr) {
     let (client, head) = Conn::upgrade(router.address(), &Request::upgrade("/")).await;
     assert_eq!(head.status(), 101, "{head:?}");
     let at: SocketAddr = head
@@ -87,20 +87,24 @@ async fn open_with(router: &Router) -> (Conn, IpAddr) {
 }
 
 pub(super) async fn router(cluster: &Cluster) -> Router {
+    Router::start(&config(cluster, "")).await
+}
+
+/// A router over the service `chat`, with these keys of the service.
+pub(super) fn config(cluster: &Cluster, keys: &str) -> Config {
     let kubeconfig = cluster.kubeconfig("admin", "admin-token");
     let provider = format!(
         "providers: {{ kubernetes: {{ kubeconfig: {} }} }}",
         kubeconfig.display()
     );
-    let config = Config::default()
+    Config::default()
         .line(&provider)
         .service_from(
             "chat",
             "{ kubernetes: { service: chat, namespace: default, port: ws } }",
-            "",
+            keys,
         )
-        .route(r#"path: "/{*rest}""#, "chat", "");
-    Router::start(&config).await
+        .route(r#"path: "/{*rest}""#, "chat", "")
 }
 
 /// The endpoints of the only service, as the operator sees them: identity, state and sessions.

@@ -44,6 +44,15 @@ impl Router {
         Self::running(dir, spawn(command, &path)).await
     }
 
+    /// As [`Self::start`], with these variables in its environment.
+    pub(crate) async fn start_with_environment(config: &Config, variables: &[(String, String)]) -> Self {
+        let dir = Dir::new();
+        let path = dir.replace("longhaul.yaml", &config.text());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+        command.envs(variables.iter().cloned());
+        Self::running(dir, spawn(command, &path)).await
+    }
+
     /// As [`Self::start`], for a config file that is already there.
     pub(crate) async fn start_at(dir: Dir, config: &Path) -> Self {
         Self::running(dir, spawn(Command::new(env!("CARGO_BIN_EXE_longhaul")), config)).await
