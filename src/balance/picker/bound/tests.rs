@@ -117,7 +117,10 @@ fn a_hash_leads_to_the_same_endpoint_from_near_and_from_far() {
             picker.insert(Endpoint { far, ..endpoint });
         });
         let picked = |hash: u64| picker.pick_bound(&Bond::Hash(hash << 56), &[], Instant::now());
-        (0..4).map(picked).map(|it| it.unwrap().endpoint.address).collect::<Vec<_>>()
+        (0..4)
+            .map(picked)
+            .map(|it| it.unwrap().endpoint.address)
+            .collect::<Vec<_>>()
     };
     assert_eq!(lead(true), lead(false));
 }
