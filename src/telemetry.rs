@@ -213,6 +213,8 @@ fn targets(log: &Log) -> Targets {
         .with_default(LevelFilter::WARN.min(LevelFilter::from_level(log.level)))
         .with_target("longhaul", log.level)
         .with_target("discovery", log.level)
+        // It warns of what a client does, once for every frame: a client could fill the log with it.
+        .with_target("h2", LevelFilter::ERROR)
         .with_target(sessions::TARGET, sessions)
 }
 

@@ -191,8 +191,10 @@ async fn session_lines_follow_the_config_also_after_a_reload() {
 #[test]
 fn other_crates_write_warnings_only_however_low_the_level() {
     let paper = written(&log(Level::TRACE, true), |_| {
-        tracing::debug!(target: "h2::codec", "authorization: planted");
-        tracing::warn!(target: "h2::codec", "a warning");
+        tracing::debug!(target: "hyper::proto", "authorization: planted");
+        tracing::warn!(target: "hyper::proto", "a warning");
+        tracing::warn!(target: "h2::proto", "what a client does");
+        tracing::error!(target: "h2::proto", "an error");
         tracing::trace!(target: "longhaul::dial", "ours");
         tracing::trace!(target: "discovery::merge", "ours too");
     });
@@ -201,7 +203,7 @@ fn other_crates_write_warnings_only_however_low_the_level() {
         .iter()
         .map(|line| line["message"].as_str().unwrap())
         .collect();
-    assert_eq!(messages, ["a warning", "ours", "ours too"]);
+    assert_eq!(messages, ["a warning", "an error", "ours", "ours too"]);
 }
 
 #[test]
