@@ -74,6 +74,14 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// Requests that a client may take back before they are answered, between two pings.
 const TAKEN_BACK: usize = 1_000;
 
+/// The same before their turn came, as where a page is left that has just asked for all of its parts. Their heads are in
+/// memory until then.
+const TAKEN_BACK_UNSEEN: usize = 100;
+
+/// How long frames may come in for a stream that was reset: as long as a slow client may take to hear of it. Later ones
+/// count as errors, and after some of those h2 gives up on a connection.
+const STRAY: Duration = Duration::from_secs(10);
+
 /// What all requests of a connection share.
 struct Shared {
     connection: Connection,
@@ -135,6 +143,9 @@ fn settings(limits: &Limits) -> server::Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(TAKEN_BACK_UNSEEN)
+        .max_concurrent_reset_streams(STREAMS as usize)
+        .reset_stream_duration(STRAY)
         .max_header_list_size(u32::try_from(limits.request_head).unwrap_or(u32::MAX));
     settings
 }

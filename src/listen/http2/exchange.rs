@@ -50,7 +50,7 @@ pub(super) async fn answer(
     let bodiless = head.method == Method::HEAD;
     let permit = match admit(&shared, &head) {
         Ok(permit) => permit,
-        Err(refusal) => return reply(respond, refusal.into_response(), bodiless).await,
+        Err(refusal) => return refuse(respond, refusal),
     };
     // What follows a CONNECT is no body, and must not be read as one.
     let (body, recv) = match head.method == Method::CONNECT {
@@ -103,6 +103,17 @@ fn admit(shared: &Shared, head: &Parts) -> Result<Permit, Answer> {
         refuse(HandshakeEnd::Overloaded);
         Answer::unavailable("this router has no room for another request")
     })
+}
+
+/// Refuses a request that has no place: at once and without a body, for which a client that gives no window could make
+/// this wait, and keep the request.
+fn refuse(mut respond: SendResponse<Bytes>, refusal: Answer) {
+    let (mut head, _) = refusal.into_response().into_parts();
+    drop_connection_fields(&mut head.headers);
+    head.headers.remove(header::CONTENT_TYPE);
+    head.headers.remove(header::CONTENT_LENGTH);
+    // Fails only if the client has left.
+    let _ = respond.send_response(Response::from_parts(head, ()), true);
 }
 
 /// Waits for the answer; `None` if the client does not want it any more.

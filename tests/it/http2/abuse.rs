@@ -1,6 +1,6 @@
 //! Clients that make much work with little (row C4 of the known attacks on HTTP/2).
 
-use super::peer::{CONNECT, Client, GOAWAY, HEADERS, RST_STREAM, Raw, WHOLE, fields, frame};
+use super::peer::{CONNECT, Client, DATA, GOAWAY, HEADERS, RST_STREAM, Raw, WHOLE, fields, frame};
 use crate::support::*;
 
 /// Writes rounds of frames until the router ends the connection; how many rounds it took.
@@ -127,5 +127,109 @@ fn too_many_fields_are_refused_on_their_stream() {
         assert_eq!(head.status, 431);
         client.open().await.echoes("as usual").await;
         assert_eq!(backend.accepted(), 1);
+    });
+}
+
+/// What a client has sent before it hears of a reset is no fault of its own, and must not cost its other sessions.
+#[test]
+fn bodies_that_nobody_wants_do_not_end_the_connection() {
+    const REFUSED: u32 = 300;
+    const ROUNDS: u32 = 5;
+    run(async {
+        let backend = Backend::echo().await;
+        let config = Config::to(&[&backend]).line("limits: { connections: 2000 }");
+        let router = Router::start(&config).await;
+        let mut raw = Raw::connect(router.address()).await;
+        raw.0.write(&frame(HEADERS, WHOLE, 1, &fields(&CONNECT))).await;
+        raw.until(HEADERS, 1).await;
+        // WINDOW_UPDATE: room for all answers.
+        raw.0.write(&frame(8, 0, 0, &[0, 255, 0, 0])).await;
+        let request = fields(&[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", "/upload"),
+            (":authority", "chat.example"),
+            // A 400, as the two differ.
+            ("host", "another.example"),
+        ]);
+        for round in 0..ROUNDS {
+            let streams = || (1..=REFUSED).map(|n| 2 * (round * REFUSED + n) + 1);
+            let asked = streams().flat_map(|stream| frame(HEADERS, WHOLE, stream, &request));
+            raw.0.write(&asked.collect::<Vec<_>>()).await;
+            raw.until(RST_STREAM, 2 * (round + 1) * REFUSED + 1).await;
+            let bodies = streams().flat_map(|stream| frame(DATA, 0, stream, b"part"));
+            raw.0.write(&bodies.collect::<Vec<_>>()).await;
+        }
+        let text = Frame::text("still here").masked([1, 2, 3, 4]).encode();
+        raw.0.write(&frame(DATA, 0, 1, &text)).await;
+        assert_eq!(
+            raw.until(DATA, 1).await.payload,
+            Frame::text("still here").encode()
+        );
+    });
+}
+
+/// A page that is left takes back all that it has just asked for; the sessions of another page share its connection.
+#[test]
+fn a_page_that_is_left_takes_no_session_of_another_with_it() {
+    run(async {
+        let backend = Backend::echo().await;
+        let router = Router::start(&Config::to(&[&backend])).await;
+        let mut raw = Raw::connect(router.address()).await;
+        raw.0.write(&frame(HEADERS, WHOLE, 1, &fields(&CONNECT))).await;
+        raw.until(HEADERS, 1).await;
+        let request = fields(&CONNECT);
+        let streams = || (1..=60).map(|n| 2 * n + 1);
+        let asked = streams().flat_map(|stream| frame(HEADERS, WHOLE, stream, &request));
+        let taken_back = streams().flat_map(|stream| frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+        raw.0.write(&asked.chain(taken_back).collect::<Vec<_>>()).await;
+        let text = Frame::text("still here").masked([1, 2, 3, 4]).encode();
+        raw.0.write(&frame(DATA, 0, 1, &text)).await;
+        assert_eq!(
+            raw.until(DATA, 1).await.payload,
+            Frame::text("still here").encode()
+        );
+    });
+}
+
+#[test]
+fn a_client_writes_nothing_into_the_log_of_others() {
+    run(async {
+        let backend = Backend::echo().await;
+        let router = Router::start(&Config::to(&[&backend])).await;
+        let mut raw = Raw::connect(router.address()).await;
+        // Answers to pings that were never sent.
+        raw.0.write(&frame(6, 1, 0, b"whatever").repeat(1_000)).await;
+        raw.0.write(&frame(HEADERS, WHOLE, 1, &fields(&CONNECT))).await;
+        raw.until(HEADERS, 1).await;
+        drop(raw);
+        router.ended(1).await;
+        let log = router.log.raw();
+        assert!(!log.contains("h2::"), "{} bytes of log", log.len());
+    });
+}
+
+/// Memory of requests that there is no room for, while their client takes no answer.
+#[test]
+fn refused_requests_keep_nothing_of_what_they_said() {
+    const REFUSED: u32 = 900;
+    run(async {
+        let backend = Backend::echo().await;
+        let router = Router::start(&Config::to(&[&backend]).line("limits: { connections: 1 }")).await;
+        let mut raw = Raw::connect(router.address()).await;
+        // SETTINGS_INITIAL_WINDOW_SIZE
+        raw.0.write(&frame(4, 0, 0, &[0, 4, 0, 0, 0, 0])).await;
+        let filler = "f".repeat(100);
+        let names: Vec<_> = (0..90).map(|n| format!("x-field-{n}")).collect();
+        let more = names.iter().map(|name| (name.as_str(), filler.as_str()));
+        let request = fields(&CONNECT.into_iter().chain(more).collect::<Vec<_>>());
+        let before = router.memory();
+        for n in 0..REFUSED {
+            raw.0.write(&frame(HEADERS, WHOLE, 2 * n + 1, &request)).await;
+            raw.until(HEADERS, 2 * n + 1).await;
+        }
+        let grown = router.memory().saturating_sub(before);
+        println!("{grown} bytes");
+        assert!(grown < 6 << 20, "{grown} bytes");
     });
 }

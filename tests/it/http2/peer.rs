@@ -188,6 +188,7 @@ pub(super) struct RawFrame {
     pub(super) payload: Vec<u8>,
 }
 
+pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
 pub(super) const RST_STREAM: u8 = 3;
 pub(super) const GOAWAY: u8 = 7;
