@@ -3,8 +3,8 @@
 use http::{Method, Request, Version};
 
 use super::peer::{
-    CONNECT, Client, HEADERS, Over, RST_STREAM, Raw, WHOLE, assert_no_connection_fields, extended, fields,
-    frame, websocket,
+    CONNECT, Client, DATA, HEADERS, Over, RST_STREAM, Raw, WHOLE, assert_no_connection_fields, extended,
+    fields, frame, websocket,
 };
 use crate::support::*;
 
@@ -182,5 +182,109 @@ fn a_client_that_vanishes_ends_all_its_sessions() {
         for session in &mut sessions {
             assert!(matches!(session.next().await, Err(Over::Reset(_) | Over::Ended)));
         }
+    });
+}
+
+/// Heads that could be read in two ways once they are written as HTTP/1.1.
+fn ambiguous() -> Vec<Vec<(&'static str, &'static str)>> {
+    let post = |path, authority| {
+        vec![
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", authority),
+        ]
+    };
+    let with = |name, value| [post("/", "chat.example"), vec![(name, value)]].concat();
+    let method = |method| [&[(":method", method)][..], &post("/", "chat.example")[1..]].concat();
+    vec![
+        post("upload", "chat.example"),
+        post("*", "chat.example"),
+        post("http://other.example/", "chat.example"),
+        post("/ HTTP/1.1\r\nx: y", "chat.example"),
+        post("/a b", "chat.example"),
+        post("/\0", "chat.example"),
+        post("/", "user@chat.example"),
+        post("/", "chat.example\r\nx: y"),
+        post("/", "chat.example/x"),
+        post("/", ""),
+        method("GET / HTTP/1.1\r\nx: y"),
+        method(""),
+        with("host", "other.example"),
+        with("host", "chat.example:81"),
+        with("x", "a\r\nb: c"),
+        with("x", "a\nb: c"),
+        with("x", "a\0"),
+        with("x:y", "a"),
+        with("x y", "a"),
+        with("X", "a"),
+        with("", "a"),
+        with("content-length", "+1"),
+        with("content-length", "1, 1"),
+        with("content-length", "-1"),
+        with("transfer-encoding", "chunked"),
+        with("Transfer-Encoding", "chunked"),
+        with("te", "chunked"),
+        with("proxy-connection", "keep-alive"),
+        with(":path", "/other"),
+        with(":status", "200"),
+        [with("content-length", "1"), vec![("content-length", "1")]].concat(),
+        [with("host", "chat.example"), vec![("host", "chat.example")]].concat(),
+        [vec![("x", "y")], post("/", "chat.example")].concat(),
+    ]
+}
+
+#[test]
+fn no_request_becomes_another_one_on_its_way_to_the_backend() {
+    run(async {
+        let backend = Backend::echo().await;
+        let router = Router::start(&Config::to(&[&backend])).await;
+        for head in &ambiguous() {
+            // What cannot even be decoded ends a connection.
+            let mut raw = Raw::connect(router.address()).await;
+            raw.0.write(&frame(HEADERS, WHOLE, 1, &fields(head))).await;
+            let refused = raw.outcome(1).await;
+            let code = |at: usize| refused.payload.get(at..at + 4);
+            let is_refusal = match refused.kind {
+                // `:status: 400`
+                HEADERS => refused.payload[0] == 0x8c,
+                // PROTOCOL_ERROR
+                RST_STREAM => code(0) == Some(&[0, 0, 0, 1]),
+                // The same, or COMPRESSION_ERROR
+                _ => matches!(code(4), Some(&[0, 0, 0, 1 | 9])),
+            };
+            assert!(is_refusal, "{head:?}: {refused:?}");
+        }
+        assert_eq!(backend.accepted(), 0);
+        let mut client = Client::connect(router.address()).await;
+        client.open().await.echoes("as usual").await;
+    });
+}
+
+/// A body is as long as it was said to be, or there is none.
+#[test]
+fn a_body_of_another_length_than_announced_is_no_request() {
+    run(async {
+        let backend = Backend::echo().await;
+        let router = Router::start(&Config::to(&[&backend])).await;
+        let mut raw = Raw::connect(router.address()).await;
+        let head = fields(&[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", "/"),
+            (":authority", "chat.example"),
+            ("content-length", "5"),
+        ]);
+        const END: u8 = 1;
+        raw.0.write(&frame(HEADERS, WHOLE | END, 1, &head)).await;
+        assert_eq!(raw.outcome(1).await.payload, [0, 0, 0, 1]);
+        for (n, body) in [(1, &b"four"[..]), (2, b"123456")] {
+            let stream = 2 * n + 1;
+            raw.0.write(&frame(HEADERS, WHOLE, stream, &head)).await;
+            raw.0.write(&frame(DATA, END, stream, body)).await;
+            assert_eq!(raw.until(RST_STREAM, stream).await.payload, [0, 0, 0, 1]);
+        }
+        let mut client = Client::connect(router.address()).await;
+        client.open().await.echoes("as usual").await;
     });
 }

@@ -207,16 +207,31 @@ impl Raw {
     /// The next frame of this kind on this stream.
     pub(super) async fn until(&mut self, kind: u8, stream: u32) -> RawFrame {
         loop {
-            let head = self.0.take(9).await;
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-            let found = RawFrame {
-                kind: head[3],
-                stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
-                payload: self.0.take(length).await,
-            };
+            let found = self.next().await;
             if (found.kind, found.stream) == (kind, stream) {
                 return found;
             }
+        }
+    }
+
+    /// What a request comes to: the head of an answer, a reset, or the end of the connection.
+    pub(super) async fn outcome(&mut self, stream: u32) -> RawFrame {
+        loop {
+            let found = self.next().await;
+            let is_its_own = found.stream == stream && [HEADERS, RST_STREAM].contains(&found.kind);
+            if is_its_own || found.kind == GOAWAY {
+                return found;
+            }
+        }
+    }
+
+    async fn next(&mut self) -> RawFrame {
+        let head = self.0.take(9).await;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        RawFrame {
+            kind: head[3],
+            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+            payload: self.0.take(length).await,
         }
     }
 }
