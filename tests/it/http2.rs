@@ -1,6 +1,7 @@
 //! WebSockets over HTTP/2 (RFC 8441): many sessions on one connection, each as good as one of its own.
 
 mod abuse;
+mod layers;
 mod negative;
 mod peer;
 

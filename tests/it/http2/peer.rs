@@ -9,7 +9,11 @@ use h2::{
     ext::Protocol,
 };
 use http::{HeaderMap, Method, Request, Response, Version, response::Parts};
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinHandle,
+};
 
 use crate::support::*;
 
@@ -39,6 +43,11 @@ impl Client {
     pub(super) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
         stream.set_nodelay(true).expect("a socket option");
+        Self::over(stream).await
+    }
+
+    /// On a stream that is connected already.
+    pub(super) async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let mut builder = client::Builder::new();
         // What it does not read on one stream must not keep it from reading another.
         builder
