@@ -422,3 +422,37 @@ fn a_request_that_no_route_takes_is_answered_like_any_other() {
         assert_eq!(head.headers["content-length"], body.len().to_string());
     });
 }
+
+/// Some clients wait for the 100 for ever.
+#[test]
+fn a_client_that_waits_to_be_told_to_send_its_body_is_told() {
+    run(async {
+        let (router, backend) = router_and_backend().await;
+        let mut raw = peer::Raw::connect(router.address()).await;
+        let head = peer::fields(&[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", "/"),
+            (":authority", "chat.example"),
+            ("content-length", "5"),
+            ("expect", "100-continue"),
+        ]);
+        raw.0
+            .write(&peer::frame(peer::HEADERS, peer::WHOLE, 1, &head))
+            .await;
+        let mut server = backend.arrival().await;
+        let head = server.head().await.expect("a request");
+        assert_eq!(head.value("expect"), Some("100-continue"));
+        server.write(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+        let interim = raw.outcome(1).await;
+        assert_eq!(interim.kind, peer::HEADERS);
+        assert_ne!(interim.payload[0], 0x88, "{interim:?}");
+        const END: u8 = 1;
+        raw.0.write(&peer::frame(peer::DATA, END, 1, b"hello")).await;
+        assert_eq!(server.take(5).await, b"hello");
+        server
+            .write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .await;
+        assert_eq!(raw.outcome(1).await.payload[0], 0x88, "200");
+    });
+}

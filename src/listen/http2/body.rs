@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use h2::{Reason, RecvStream};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tokio::task::yield_now;
+use tokio::{sync::oneshot, task::yield_now};
 
 use super::outlet::Outlet;
 use crate::answer::{self, BoxError};
@@ -22,6 +22,8 @@ pub(crate) struct Body {
     /// What `Content-Length` says is still to come; HTTP/2 itself has it kept.
     left: Option<u64>,
     trailing: bool,
+    /// Told once the body is wanted and has not come: the client waits for a 100.
+    wanted: Option<oneshot::Sender<()>>,
 }
 
 impl Body {
@@ -30,7 +32,15 @@ impl Body {
             recv,
             left: length,
             trailing: false,
+            wanted: None,
         }
+    }
+
+    /// Ready when the body is wanted and has not come; failed if that will not be.
+    pub(super) fn wanted(&mut self) -> oneshot::Receiver<()> {
+        let (wanted, awaited) = oneshot::channel();
+        self.wanted = Some(wanted);
+        awaited
     }
 }
 
@@ -44,7 +54,12 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         let this = &mut *self;
         while !this.trailing {
-            match ready!(this.recv.poll_data(cx)).transpose()? {
+            let polled = this.recv.poll_data(cx);
+            if let Some(wanted) = this.wanted.take().filter(|_| polled.is_pending()) {
+                // Fails only where nobody waits for it any more.
+                let _ = wanted.send(());
+            }
+            match ready!(polled).transpose()? {
                 Some(bytes) if bytes.is_empty() => {}
                 Some(bytes) => {
                     // Fails only for more than there was.

@@ -25,6 +25,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts,
 };
 use hyper::body::Body as _;
+use tokio::sync::oneshot;
 use tower::ServiceExt;
 
 use super::{
@@ -52,11 +53,7 @@ pub(super) async fn answer(
         Ok(permit) => permit,
         Err(refusal) => return refuse(respond, refusal),
     };
-    // What follows a CONNECT is no body, and must not be read as one.
-    let (body, recv) = match head.method == Method::CONNECT {
-        true => (Incoming::empty(), Some(recv)),
-        false => (Body::new(recv, content_length(&head.headers)).into(), None),
-    };
+    let (body, wanted, recv) = body_of(&head, recv);
     translate(&mut head);
     let arrival = shared.connection.arrival();
     head.extensions.insert(Arc::clone(&arrival));
@@ -65,7 +62,7 @@ pub(super) async fn answer(
         .stack
         .clone()
         .oneshot(Request::from_parts(head, body));
-    let Some(response) = unless_taken_back(&mut respond, pin!(asked)).await else {
+    let Some(response) = unless_taken_back(&mut respond, pin!(asked), wanted).await else {
         shared.count_taken_back();
         return;
     };
@@ -82,6 +79,17 @@ pub(super) async fn answer(
             reply(respond, response, bodiless).await;
         }
     }
+}
+
+/// The body of a request, and when it is wanted if the client waits for that. What follows a CONNECT is no body, and must
+/// not be read as one.
+fn body_of(head: &Parts, recv: RecvStream) -> (Incoming, Option<oneshot::Receiver<()>>, Option<RecvStream>) {
+    if head.method == Method::CONNECT {
+        return (Incoming::empty(), None, Some(recv));
+    }
+    let mut body = Body::new(recv, content_length(&head.headers));
+    let wanted = head.headers.contains_key(header::EXPECT).then(|| body.wanted());
+    (body.into(), wanted, None)
 }
 
 /// In place of a success that is no upgrade: to a CONNECT it would say that the WebSocket is open (RFC 9110, 9.3.6).
@@ -116,10 +124,11 @@ fn refuse(mut respond: SendResponse<Bytes>, refusal: Answer) {
     let _ = respond.send_response(Response::from_parts(head, ()), true);
 }
 
-/// Waits for the answer; `None` if the client does not want it any more.
+/// Waits for the answer; `None` if the client does not want it any more. It is told to go on once its body is `wanted`.
 async fn unless_taken_back<F>(
     respond: &mut SendResponse<Bytes>,
     mut asked: Pin<&mut F>,
+    mut wanted: Option<oneshot::Receiver<()>>,
 ) -> Option<Response<answer::Body>>
 where
     F: Future<Output = Result<Response<answer::Body>, Infallible>>,
@@ -129,9 +138,23 @@ where
         if respond.poll_reset(cx).is_ready() {
             return Poll::Ready(None);
         }
-        asked.as_mut().poll(cx).map(Result::ok)
+        let answered = asked.as_mut().poll(cx);
+        if answered.is_pending()
+            && let Some(Poll::Ready(said)) = wanted.as_mut().map(|wanted| Pin::new(wanted).poll(cx))
+        {
+            wanted = None;
+            // Fails only if the client has left, which is seen next.
+            let _ = said.map(|()| respond.send_informational(go_on()));
+        }
+        answered.map(Result::ok)
     })
     .await
+}
+
+fn go_on() -> Response<()> {
+    let mut go_on = Response::new(());
+    *go_on.status_mut() = StatusCode::CONTINUE;
+    go_on
 }
 
 /// Tells the client that its WebSocket is open, and begins the session.
