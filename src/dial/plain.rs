@@ -4,10 +4,10 @@
 //!
 //! - Bodies pass both ways frame by frame, each read when the one before was written; nothing is kept, compressed or cut.
 //!   Length and coding are written anew from what was parsed.
-//! - It goes over a connection that is used again ([`pool`]) and never for a session. What cannot be sent twice takes only
-//!   one that was used within [`FRESH`], so that the backend has hardly closed it just now.
+//! - It goes over a connection that is used again ([`pool`]) and never for a session.
 //! - Another endpoint is asked where this one cannot have begun (no connection, nothing sent), or where a method that may be
-//!   repeated came without a body and the connection ended before any answer. Nothing is repeated after an answer.
+//!   repeated came without a body and the connection ended before any answer. Nothing is repeated after an answer, but for what
+//!   gives out an id ([`negotiate`]).
 //! - Dial and picks have `handshake_timeout`, all together; the head of the answer has `response_timeout` from the last
 //!   piece of the request; the answer's body has all the time it wants.
 //! - Its endpoint counts it among its sessions until the answer's body has ended: a long poll is load as a session is.
@@ -16,25 +16,26 @@
 //!
 //! Informational answers end here, but for 100, which lets the body through.
 
+mod ask;
 mod link;
+mod negotiate;
 mod pool;
 mod request;
 mod trouble;
 mod upload;
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use discovery::Endpoint;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header, request::Parts};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 use tower::Service as _;
 
 use self::{
-    link::{Download, Link, Place, Turned},
+    ask::{Reply, ask},
+    link::{Download, Place, Turned},
     request::Outgoing,
-    trouble::{Failed, Sent, Trouble, judge},
-    upload::{Progress, Silent},
+    trouble::{Failed, Trouble},
 };
 use crate::{
     affinity::Tie,
@@ -61,9 +62,7 @@ pub(super) struct Exchange {
 
 /// A backend's answer.
 struct Answered {
-    response: Response<Incoming>,
-    link: Link,
-    progress: Arc<Progress>,
+    reply: Reply,
     lease: Lease,
 }
 
@@ -73,12 +72,6 @@ struct Tally {
     started: Instant,
     status: Option<StatusCode>,
 }
-
-/// Any pooled connection will do for a request that can be repeated.
-const ANY: Duration = Duration::MAX;
-
-/// Shorter than the shortest keep-alive that servers come with (2 s).
-const FRESH: Duration = Duration::from_secs(1);
 
 // === impl Exchange ===
 
@@ -142,36 +135,29 @@ impl Exchange {
         response
     }
 
-    /// Tries until one answers, or until no other may be asked.
     async fn attempt(&mut self, settings: &Arc<config::Service>) -> Result<Answered, Failed> {
+        match self.tie.as_ref().is_some_and(Tie::is_repeatable) && self.request.repeatable {
+            true => self.negotiate(settings).await,
+            false => self.attempt_in_turn(settings).await,
+        }
+    }
+
+    /// Tries until one answers, or until no other may be asked.
+    async fn attempt_in_turn(&mut self, settings: &Arc<config::Service>) -> Result<Answered, Failed> {
         let mut tried = Tried::new();
-        let mut last: Option<Result<Answered, Failed>> = None;
+        let mut last = None;
         loop {
             let lease = match self.lease(settings, &tried).await {
                 Ok(lease) => lease,
                 // What went wrong with the endpoints that there are says more than that there are no others.
-                Err(trouble) => {
-                    return last.unwrap_or_else(|| Err(Failed::new(trouble, None, &tried)));
-                }
+                Err(trouble) => return Err(last.unwrap_or_else(|| Failed::new(trouble, None, &tried))),
             };
             let endpoint = Arc::clone(lease.endpoint());
             tried.add(&endpoint.identity);
-            let trouble = match self.ask(&self.place(settings, &endpoint)).await {
-                Ok((response, link, progress)) => {
-                    lease.established();
-                    let refused = self.is_refused(response.status());
-                    let answered = Answered {
-                        response,
-                        link,
-                        progress,
-                        lease,
-                    };
-                    if !refused || tried.len() >= settings.retry.attempts {
-                        return Ok(answered);
-                    }
-                    last = Some(Ok(answered));
-                    continue;
-                }
+            let place = self.place(settings, &endpoint);
+            let deadline = self.deadline(settings);
+            let trouble = match ask(&mut self.request, &place, deadline).await {
+                Ok(reply) => return Ok(Answered::new(reply, lease)),
                 Err(trouble) => trouble,
             };
             if let Some(failure) = trouble.blame() {
@@ -179,20 +165,20 @@ impl Exchange {
             }
             let again = trouble.may_retry(settings.retry) && tried.len() < settings.retry.attempts;
             let failed = Failed::new(trouble, Some(endpoint.address), &tried);
-            // An answer, even a refusal, says more than none.
-            let outcome = match last.take() {
-                Some(Ok(answered)) => Ok(answered),
-                _ => Err(failed),
-            };
             if !again {
-                return outcome;
+                return Err(failed);
             }
-            last = Some(outcome);
+            last = Some(failed);
         }
     }
 
+    /// By when it must be connected.
+    fn deadline(&self, settings: &config::Service) -> Instant {
+        self.started + settings.handshake_timeout
+    }
+
     async fn lease(&self, settings: &config::Service, tried: &Tried) -> Result<Lease, Trouble> {
-        let deadline = self.started + settings.handshake_timeout;
+        let deadline = self.deadline(settings);
         let mut balance = self.matched.planned.service.balance.clone();
         match timeout_at(deadline, balance.call(self.pick(tried))).await {
             Ok(picked) => picked.map_err(Trouble::Unavailable),
@@ -213,75 +199,13 @@ impl Exchange {
         Pick::except(tried.clone()).bound(bond)
     }
 
-    /// Whether an answer is one that another endpoint may better: a negotiate that fails costs the client one of few tries.
-    fn is_refused(&self, status: StatusCode) -> bool {
-        let unable = [
-            StatusCode::BAD_GATEWAY,
-            StatusCode::SERVICE_UNAVAILABLE,
-            StatusCode::GATEWAY_TIMEOUT,
-        ];
-        self.request.repeatable
-            && self.tie.as_ref().is_some_and(Tie::is_repeatable)
-            && unable.contains(&status)
-    }
-
-    /// Asks one endpoint: over a connection that there is, and where that turns out to be closed over a new one.
-    async fn ask(&mut self, place: &Place) -> Result<(Response<Incoming>, Link, Arc<Progress>), Trouble> {
-        let age = if self.request.repeatable { ANY } else { FRESH };
-        if let Some(link) = pool::take(place, age) {
-            match self.send(link).await {
-                Err(Trouble::Unsent) => {}
-                Err(Trouble::Reset { .. }) if self.request.repeatable => {}
-                reply => return reply,
-            }
-        }
-        let settings = &place.settings;
-        let open = Link::open(place.clone(), settings.connect_timeout);
-        let link = timeout_at(self.started + settings.handshake_timeout, open)
-            .await
-            .map_err(|_| Trouble::Silence)?
-            .map_err(Trouble::Connect)?;
-        self.send(link).await
-    }
-
-    async fn send(&mut self, mut link: Link) -> Result<(Response<Incoming>, Link, Arc<Progress>), Trouble> {
-        let (request, progress) = self.request.make(link.place.address);
-        let reply = pin!(link.send(request));
-        let reply = progress.bound(link.place.settings.response_timeout, reply).await;
-        let error = match reply {
-            Ok(Ok(response)) => {
-                judge(&response).map_err(Trouble::BadAnswer)?;
-                link.heed(response.headers());
-                return Ok((response, link, progress));
-            }
-            Ok(Err(error)) => error,
-            Err(Silent::Client) => return Err(Trouble::Stalled),
-            Err(Silent::Backend) => return Err(Trouble::Silence),
-        };
-        let (sent, mut error) = (self.sent(&link, &progress), error);
-        if let Some(request) = error.take_message() {
-            self.request.take_back(request);
-            return Err(Trouble::Unsent);
-        }
-        Err(Trouble::of(error.error(), sent))
-    }
-
-    fn sent(&self, link: &Link, progress: &Progress) -> Sent {
-        match (self.request.repeatable, link.used, progress.is_whole()) {
-            (true, _, _) => Sent::Repeatable,
-            (_, true, _) => Sent::OnOldLink,
-            (_, _, true) => Sent::Whole,
-            (_, _, false) => Sent::Part,
-        }
-    }
-
     fn pass_on(self, answered: Answered, turned: Option<Turned>) -> Response<Body> {
-        let Answered {
+        let Answered { reply, lease } = answered;
+        let Reply {
             response,
             link,
             progress,
-            lease,
-        } = answered;
+        } = reply;
         let (mut head, body) = response.into_parts();
         tracing::debug!(
             target: "longhaul::request",
@@ -338,6 +262,15 @@ async fn turned_away(turned: &mut Option<Turned>) -> Response<Body> {
 fn is_event_stream(headers: &HeaderMap) -> bool {
     let media = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     media.is_some_and(|media| media.len() >= 17 && media[..17].eq_ignore_ascii_case(b"text/event-stream"))
+}
+
+// === impl Answered ===
+
+impl Answered {
+    fn new(reply: Reply, lease: Lease) -> Self {
+        lease.established();
+        Self { reply, lease }
+    }
 }
 
 // === impl Failed ===

@@ -363,6 +363,50 @@ fn a_negotiate_that_one_backend_cannot_answer_is_answered_by_another() {
 }
 
 #[test]
+fn a_negotiate_that_one_backend_is_silent_to_is_answered_by_another() {
+    run(async {
+        let hubs = hubs(3).await;
+        let keys = "affinity: signalr, handshake_timeout: 2s";
+        let router = router(&config(&hubs, keys)).await;
+        hubs[0].answers(Negotiate::Silence);
+        hubs[1].answers(Negotiate::Silence);
+        for _ in 0..4 {
+            let (id, own) = negotiate(&router).await;
+            assert_eq!(own, hubs[2].address.to_string());
+            assert_eq!(ask(&router, &transports(&id)[0][0]).await.status(), 101);
+        }
+        let asked = hubs[..2].iter().map(|hub| hub.heads().len()).sum::<usize>();
+        assert!(asked < 8, "an endpoint that is silent is left out: {asked}");
+    });
+}
+
+#[test]
+fn the_only_backend_of_a_negotiate_may_take_its_time() {
+    run(async {
+        let backend = Backend::manual().await;
+        let keys = "affinity: signalr, handshake_timeout: 400ms, connect_timeout: 400ms";
+        let config = Config::default().service("chat", &[backend.address], keys).route(
+            r#"path: "/{*rest}""#,
+            "chat",
+            "",
+        );
+        let router = router(&config).await;
+        let mut client = Conn::connect(router.address()).await;
+        client
+            .write(&post("/hub/negotiate?negotiateVersion=1").bytes())
+            .await;
+        let mut server = backend.arrival().await;
+        server.head().await.expect("a negotiate");
+        assert!(!backend.arrives_within(Duration::from_millis(300)).await);
+        let body = r#"{"negotiateVersion":1,"connectionToken":"late"}"#;
+        let length = body.len();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+        server.write(answer.as_bytes()).await;
+        assert_eq!(client.response().await.status(), 200);
+    });
+}
+
+#[test]
 fn a_closing_endpoint_turns_its_clients_away_and_a_removed_one_is_unknown() {
     run(async {
         let hubs = hubs(2).await;

@@ -72,6 +72,19 @@ impl Outgoing {
         (request, progress)
     }
 
+    /// The same request for another endpoint, where it may be repeated.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers: self.headers.clone(),
+            body: None,
+            hold: false,
+            version: self.version,
+            repeatable: self.repeatable,
+        }
+    }
+
     /// The header as it goes out.
     pub(super) fn headers(&self) -> &HeaderMap {
         &self.headers

@@ -19,6 +19,8 @@ pub(super) enum Negotiate {
     Bytes(Vec<u8>),
     /// So many bytes of JSON.
     Long(usize),
+    /// Nothing at all.
+    Silence,
 }
 
 /// A hub; dropping it ends it.
@@ -124,6 +126,7 @@ async fn serve(mut conn: Conn, shared: Arc<Shared>) {
                     }
                     continue;
                 }
+                Negotiate::Silence => std::future::pending().await,
                 Negotiate::Token => {
                     let id = shared.new_id();
                     let body = format!(
