@@ -139,7 +139,7 @@ impl Router {
     /// tagged.
     pub fn rekey(&self, keyring: Arc<Keyring>) {
         for service in self.plan.load().services.values() {
-            service.directory.rekey(&keyring, &service.balance.snapshot());
+            service.directory.rekey(&keyring, || service.balance.snapshot());
         }
         self.keyring.store(keyring);
     }

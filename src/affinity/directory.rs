@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use discovery::Identity;
+use discovery::{Identity, Snapshot};
 use tokio::sync::watch;
 
 use super::{secrets::Keyring, tag::Fingerprint};
@@ -82,9 +82,10 @@ impl Directory {
         });
     }
 
-    /// Goes over to another keyring; `listed` are the endpoints that are listed now.
-    pub fn rekey(&self, keyring: &Arc<Keyring>, listed: &[discovery::Endpoint]) {
-        let identities = listed
+    /// Goes over to another keyring; `listed` says which endpoints are listed now.
+    pub fn rekey(&self, keyring: &Arc<Keyring>, listed: impl Fn() -> Snapshot) {
+        let before = listed();
+        let identities = before
             .iter()
             .flat_map(|endpoint| {
                 let fingerprints = keyring.fingerprints(&self.service, &endpoint.identity);
@@ -96,6 +97,11 @@ impl Directory {
         state.keyring = Arc::clone(keyring);
         drop(state);
         self.grown.send_replace(());
+        // Those that came meanwhile are under the keys of before, which have just gone.
+        let known: HashSet<_> = before.iter().map(|endpoint| &endpoint.identity).collect();
+        let now = listed();
+        let came = now.iter().filter(|endpoint| !known.contains(&endpoint.identity));
+        came.for_each(|endpoint| self.insert(&endpoint.identity));
     }
 
     pub(super) fn keyring(&self) -> Arc<Keyring> {
@@ -182,7 +188,7 @@ impl Gone {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::{cell::Cell, net::SocketAddr};
 
     use discovery::Endpoint;
     use tokio::time::{Instant, sleep};
@@ -247,12 +253,33 @@ mod tests {
             ..Endpoint::at(SocketAddr::from(([127, 0, 0, 1], 1)))
         };
         directory.insert(&name(1));
-        directory.rekey(&both, std::slice::from_ref(&listed));
+        directory.rekey(&both, || std::iter::once(listed.clone()).collect());
         assert!(of(&both, 1).into_iter().all(|known| directory.has(known)));
-        directory.rekey(&new, std::slice::from_ref(&listed));
+        directory.rekey(&new, || std::iter::once(listed.clone()).collect());
         assert!(directory.has(of(&new, 1)[0]) && !directory.has(of(&old, 1)[0]));
         directory.insert(&name(2));
         assert!(directory.has(of(&new, 2)[0]));
+    }
+
+    #[test]
+    fn an_endpoint_that_comes_while_keys_change_is_known_under_the_new_ones() {
+        let (old, new) = (ring(&[1]), ring(&[2]));
+        let directory = Directory::new("chat".into(), Arc::clone(&old));
+        let came = Cell::new(false);
+        let listed = || {
+            let so_far = came.replace(true);
+            if !so_far {
+                // It is in the list only afterwards.
+                directory.insert(&name(1));
+            }
+            let endpoint = Endpoint {
+                identity: name(1),
+                ..Endpoint::at(SocketAddr::from(([127, 0, 0, 1], 1)))
+            };
+            so_far.then_some(endpoint).into_iter().collect()
+        };
+        directory.rekey(&new, listed);
+        assert!(directory.has(of(&new, 1)[0]));
     }
 
     #[test]
