@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
+
 use crate::support::*;
 
 /// A request for `/`, sent to this router.
@@ -279,6 +281,38 @@ fn a_connection_that_the_backend_has_closed_is_replaced_unseen() {
         }
         let failed = &[("code", "5xx")];
         assert_eq!(router.metrics().await.sum("longhaul_requests_total", failed), 0.0);
+    });
+}
+
+#[test]
+fn polls_that_end_all_at_once_find_their_connections_again() {
+    run(async {
+        let (router, backend) = router_and_backend().await;
+        let mut clients = Vec::new();
+        let mut servers = Vec::new();
+        for _ in 0..100 {
+            clients.push(sent(&router, "GET /poll", "").await);
+            servers.push(backend.arrival().await);
+        }
+        for again in [true, false] {
+            for server in &mut servers {
+                server.head().await.expect("a poll on every connection");
+                answer(server, "", "news").await;
+            }
+            for client in &mut clients {
+                assert_eq!(client.response().await.status(), 200);
+                if again {
+                    client
+                        .write(b"GET /poll HTTP/1.1\r\nHost: chat.example.com\r\n\r\n")
+                        .await;
+                }
+            }
+        }
+        // Nobody polls any more: most of the connections go, one after the other.
+        let mut ended: FuturesUnordered<_> = servers.iter_mut().map(Conn::head).collect();
+        for _ in 0..30 {
+            assert!(ended.next().await.expect("one of a hundred").is_none());
+        }
     });
 }
 

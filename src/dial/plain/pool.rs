@@ -3,7 +3,9 @@
 //! In: links that have carried a request to its end. Out: a link to the same endpoint, the one that was used last.
 //!
 //! - A connection belongs to the runtime that it was made on, so each worker has a pool of its own and shares it with nobody.
-//! - At most [`PER_ENDPOINT`] links to an endpoint and [`IN_ALL`] are kept; the surplus is closed.
+//! - At most [`PER_ENDPOINT`] links to an endpoint and [`IN_ALL`] are kept. What is above that is kept for [`BRIEFLY`] only: the
+//!   polls that one message ends are there again a moment later, and with a new connection for each of them the ports to
+//!   an endpoint would be used up.
 //! - A link that was idle for too long, or that its endpoint has closed, is closed within [`ROUND`]. Those of endpoints that
 //!   have left are idle from then on. One that was made under settings that a reload has replaced, or with TLS to another name, is not used again.
 
@@ -36,6 +38,12 @@ const PER_ENDPOINT: usize = 32;
 
 /// Descriptors that idle links of a worker may take from sessions.
 const IN_ALL: usize = 256;
+
+/// How long any other link is kept; clients that poll are back sooner.
+const BRIEFLY: Duration = Duration::from_secs(2);
+
+/// Links that are kept at all. Those above [`IN_ALL`] have the descriptors that their requests had just now.
+const AT_ONCE: usize = 2048;
 
 /// How often idle links are looked at, while there are any.
 const ROUND: Duration = Duration::from_secs(1);
@@ -109,14 +117,11 @@ impl Pool {
     }
 
     fn put(&mut self, link: Link, dropped: &mut Vec<Link>) {
-        if self.count >= IN_ALL || link.is_closed() || link.patience.is_zero() {
-            return dropped.push(link);
-        }
-        let idle = self.idle.entry(key(&link.place)).or_default();
-        if idle.len() >= PER_ENDPOINT {
+        if self.count >= AT_ONCE || link.is_closed() || link.patience.is_zero() {
             return dropped.push(link);
         }
         self.count += 1;
+        let idle = self.idle.entry(key(&link.place)).or_default();
         idle.push(Idle {
             link,
             since: Instant::now(),
@@ -124,9 +129,16 @@ impl Pool {
     }
 
     fn sweep(&mut self, dropped: &mut Vec<Link>) {
+        let mut in_all = self.count.saturating_sub(IN_ALL);
         self.idle.retain(|_, idle| {
-            let (good, bad): (Vec<_>, Vec<_>) =
-                std::mem::take(idle).into_iter().partition(|it| it.is_good(None));
+            // The first are those that nobody has needed for the longest time.
+            let mut surplus = idle.len().saturating_sub(PER_ENDPOINT).max(in_all);
+            let (good, bad): (Vec<_>, Vec<_>) = std::mem::take(idle).into_iter().partition(|it| {
+                let goes = surplus > 0 && it.since.elapsed() > BRIEFLY;
+                surplus -= usize::from(goes);
+                !goes && it.is_good(None)
+            });
+            in_all = in_all.saturating_sub(bad.len());
             self.count -= bad.len();
             dropped.extend(bad.into_iter().map(|idle| idle.link));
             *idle = good;
