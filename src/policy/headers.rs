@@ -69,9 +69,23 @@ pub fn strip_response(status: StatusCode, headers: &mut HeaderMap) {
     let websocket = status == StatusCode::UPGRADE_REQUIRED
         && tokens(headers, &header::UPGRADE).any(|token| token.eq_ignore_ascii_case(b"websocket"));
     drop_hop_by_hop(headers);
+    say_length_once(headers);
     if websocket {
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
+}
+
+/// A length that was said several times was the same each time, or the answer would not have been read; but neither every
+/// client nor what writes the answer takes it so (RFC 9110 8.6).
+fn say_length_once(headers: &mut HeaderMap) {
+    let mut lengths = tokens(headers, &header::CONTENT_LENGTH);
+    let (Some(length), Some(_)) = (lengths.next(), lengths.next()) else {
+        return;
+    };
+    if let Ok(length) = HeaderValue::from_bytes(length) {
+        drop(lengths);
+        headers.insert(header::CONTENT_LENGTH, length);
     }
 }
 

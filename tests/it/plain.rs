@@ -87,6 +87,25 @@ fn answers_without_a_body_keep_what_they_say_of_it() {
 }
 
 #[test]
+fn a_length_that_a_backend_says_twice_is_said_once() {
+    run(async {
+        let (router, backend) = router_and_backend().await;
+        for twice in ["Content-Length: 4\r\nContent-Length: 4", "Content-Length: 4, 4"] {
+            for line in ["GET /", "HEAD /"] {
+                let mut client = sent(&router, line, "").await;
+                let mut server = backend.arrival().await;
+                server.head().await.expect("a request");
+                let body = if line == "GET /" { "body" } else { "" };
+                let answer = format!("HTTP/1.1 200 OK\r\n{twice}\r\nConnection: close\r\n\r\n{body}");
+                server.write(answer.as_bytes()).await;
+                let head = client.head().await.expect("an answer");
+                assert_eq!(head.values("content-length"), [b"4"], "{line} {twice}");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_post_without_a_body_says_so() {
     run(async {
         let (router, backend) = router_and_backend().await;
