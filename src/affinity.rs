@@ -28,5 +28,5 @@ pub use self::{
     directory::Directory,
     layer::Ties,
     secrets::{Keyring, SecretError},
-    tie::Tie,
+    tie::{Tie, is_unable},
 };

@@ -2,7 +2,8 @@
 //!
 //! In: the request's `Cookie` fields. Out: what they say, and the `Set-Cookie` of an answer.
 //!
-//! - It is set on any answer of a backend, also a 101: a client's first request may be its WebSocket.
+//! - It is set on any answer of a backend, also a 101: a client's first request may be its WebSocket. Not on one by which
+//!   the backend says that it cannot serve (502, 503, 504).
 //! - It is set again when its endpoint is gone or another one has answered in its place, so that the next request
 //!   follows the last.
 //! - It lasts as long as the browser runs, and no script can read it. It is `Secure` whenever the client came over TLS,

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use discovery::{Endpoint, Identity, State};
-use http::{Response, header};
+use http::{Response, StatusCode, header};
 use tokio::time::Instant;
 
 use super::{
@@ -66,6 +66,16 @@ pub(super) enum Held {
     Binds(Identity),
 }
 
+/// Whether an endpoint says of itself that it cannot serve, and another may.
+pub fn is_unable(status: StatusCode) -> bool {
+    [
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ]
+    .contains(&status)
+}
+
 impl Tie {
     /// What binds the picks for this request.
     pub fn bond(&self) -> Bond {
@@ -85,6 +95,10 @@ impl Tie {
             Some(gives) => self.tag(gives, endpoint, response).await,
             None => response,
         };
+        if is_unable(response.status()) {
+            // Whoever was tied to it now would have this for an answer again and again.
+            return response;
+        }
         for method in &self.settings.affinity {
             if let Affinity::Cookie(settings) = method {
                 self.set_cookie(settings, endpoint, &mut response);

@@ -509,6 +509,29 @@ fn a_cookie_is_set_on_the_101_and_followed_by_every_replica() {
 }
 
 #[test]
+fn a_backend_that_says_it_is_unable_ties_nobody_to_itself() {
+    run(async {
+        let hubs = hubs(1).await;
+        let router = router(&config(&hubs, "affinity: { cookie: node }")).await;
+        for status in [
+            "502 Bad Gateway",
+            "503 Service Unavailable",
+            "504 Gateway Timeout",
+        ] {
+            let unable = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+            hubs[0].answers(Negotiate::Bytes(unable.into()));
+            let response = ask(&router, &post("/hub/negotiate")).await;
+            assert!(!response.head.has("set-cookie"), "{response:?}");
+        }
+        hubs[0].answers(Negotiate::Bytes(
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into(),
+        ));
+        let response = ask(&router, &post("/hub/negotiate")).await;
+        assert!(response.head.has("set-cookie"), "{response:?}");
+    });
+}
+
+#[test]
 fn equal_values_meet_on_one_backend_whichever_replica_takes_them() {
     run(async {
         let replicas = Replicas::new("affinity: [{ header: X-Room }, client-ip]").await;

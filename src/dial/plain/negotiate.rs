@@ -11,7 +11,6 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use http::StatusCode;
 use tokio::time::Instant;
 
 use super::{
@@ -20,6 +19,7 @@ use super::{
     trouble::{Failed, Trouble},
 };
 use crate::{
+    affinity::is_unable,
     balance::{Failure, Lease, Tried},
     config,
     timers::timeout,
@@ -133,14 +133,4 @@ impl Asked<'_> {
         self.worst
             .unwrap_or_else(|| Err(Failed::new(Trouble::NotKnown, None, &self.tried)))
     }
-}
-
-/// Whether an answer is one that another endpoint may better.
-fn is_unable(status: StatusCode) -> bool {
-    [
-        StatusCode::BAD_GATEWAY,
-        StatusCode::SERVICE_UNAVAILABLE,
-        StatusCode::GATEWAY_TIMEOUT,
-    ]
-    .contains(&status)
 }
