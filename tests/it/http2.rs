@@ -456,3 +456,30 @@ fn a_client_that_waits_to_be_told_to_send_its_body_is_told() {
         assert_eq!(raw.outcome(1).await.payload[0], 0x88, "200");
     });
 }
+
+#[test]
+fn a_body_is_whole_when_its_length_has_come_though_its_stream_is_open() {
+    run(async {
+        let backend = Backend::manual().await;
+        let router = Router::start(&Config::to(&[&backend])).await;
+        let mut client = Client::connect(router.address()).await;
+        let asking = async {
+            for _ in 0..2 {
+                let post = Request::post("http://chat.example/hub").header("content-length", "0");
+                let (head, _) = client.refusal(post.body(()).unwrap()).await;
+                assert_eq!(head.status, 200);
+            }
+        };
+        let answering = async {
+            let mut server = backend.arrival().await;
+            for _ in 0..2 {
+                let head = server.head().await.expect("both on one connection");
+                assert_eq!(head.values("content-length"), [b"0"]);
+                server
+                    .write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                    .await;
+            }
+        };
+        tokio::join!(asking, answering);
+    });
+}

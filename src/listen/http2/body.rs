@@ -75,7 +75,8 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.recv.is_end_stream()
+        // Some clients say that a stream has ended only in a frame of its own, also where the length has said it all.
+        self.left == Some(0) || self.recv.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
