@@ -127,11 +127,7 @@ fn least_connection_refills_the_endpoint_whose_sessions_ended() {
         let second = backends[1].address.to_string();
         let (mut ended, mut kept) = (0, Vec::new());
         for client in clients {
-            let local = client
-                .stream
-                .local_addr()
-                .expect("a connected socket")
-                .to_string();
+            let local = client.tcp().local_addr().expect("a connected socket").to_string();
             let line = lines
                 .iter()
                 .find(|line| line["client"] == local.as_str())

@@ -1,4 +1,4 @@
-//! How a session ends: the peers' own Close, or no Close at all.
+//! How a session ends at every door: the peers' own Close, or no Close at all.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ enum Side {
 const SIDES: [Side; 2] = [Side::Client, Side::Backend];
 
 /// A session's ends as (the one that acts, the one that sees it).
-async fn ends(router: &Router, backend: &Backend, side: Side) -> (Conn, Conn) {
-    let (client, server) = session(router, backend).await;
+async fn ends(visitor: &mut Visitor<'_>, backend: &Backend, side: Side) -> (Conn, Conn) {
+    let (client, server) = visitor.session(backend).await;
     match side {
         Side::Client => (client, server),
         Side::Backend => (server, client),
@@ -36,8 +36,8 @@ fn word(line: &Value, field: &str) -> String {
 
 #[test]
 fn a_close_passes_byte_for_byte_and_its_answer_too() {
-    run(async {
-        let (router, backend) = router_and_backend().await;
+    run(at_every_door(async |entry, backend| {
+        let (router, mut visitor) = (&entry.router, entry.visitor().await);
         let reason = "ünïcode ".repeat(12);
         assert!((100..=123).contains(&reason.len()));
         let mut payloads: Vec<_> = CODES
@@ -50,7 +50,7 @@ fn a_close_passes_byte_for_byte_and_its_answer_too() {
         for (index, payload) in payloads.iter().enumerate() {
             for side in SIDES {
                 let done = router.log.all("session ended").len();
-                let (mut acts, mut sees) = ends(&router, &backend, side).await;
+                let (mut acts, mut sees) = ends(&mut visitor, backend, side).await;
                 let bytes = acts.encode(Frame::new(8, payload.clone()));
                 acts.write(&bytes).await;
                 assert_eq!(sees.take(bytes.len()).await, bytes, "case {index} from {side:?}");
@@ -80,22 +80,22 @@ fn a_close_passes_byte_for_byte_and_its_answer_too() {
                 assert_eq!(word(&line, "initiator"), initiator, "{line}");
             }
         }
-    });
+    }));
 }
 
 #[test]
 fn a_close_that_nobody_answers_still_ends_with_the_connection() {
-    run(async {
-        let (router, backend) = router_and_backend().await;
+    run(at_every_door(async |entry, backend| {
+        let mut visitor = entry.visitor().await;
         for side in SIDES {
-            let (mut acts, mut sees) = ends(&router, &backend, side).await;
+            let (mut acts, mut sees) = ends(&mut visitor, backend, side).await;
             acts.send(Frame::close(1000, "bye")).await;
             assert_eq!(close_code(&sees.frame().await), Some(1000));
             drop(acts);
             let (left, _) = within(AT_ONCE, side, sees.rest()).await;
             assert_eq!(left, b"", "{side:?}: something was invented after the Close");
         }
-    });
+    }));
 }
 
 /// What may follow a peer that left without a Close: nothing, or Longhaul's own 1001 at a frame boundary.
@@ -110,10 +110,10 @@ fn assert_no_invention(frames: &[Frame], cut: &[u8], context: &str) {
 
 #[test]
 fn data_before_a_fin_without_a_close_arrives_and_the_other_side_ends_at_once() {
-    run(async {
-        let (router, backend) = router_and_backend().await;
+    run(at_every_door(async |entry, backend| {
+        let mut visitor = entry.visitor().await;
         for side in SIDES {
-            let (mut acts, mut sees) = ends(&router, &backend, side).await;
+            let (mut acts, mut sees) = ends(&mut visitor, backend, side).await;
             let payload = Pattern::new(1).bytes(300_000);
             acts.send(Frame::binary(payload.clone())).await;
             acts.finish().await;
@@ -129,16 +129,16 @@ fn data_before_a_fin_without_a_close_arrives_and_the_other_side_ends_at_once() {
                 );
             }
         }
-    });
+    }));
 }
 
 #[test]
 fn a_reset_ends_the_other_side_at_once_and_nothing_is_invented() {
-    run(async {
-        let (router, backend) = router_and_backend().await;
+    run(at_every_door(async |entry, backend| {
+        let (router, mut visitor) = (&entry.router, entry.visitor().await);
         for side in SIDES {
             let done = router.log.all("session ended").len();
-            let (mut acts, mut sees) = ends(&router, &backend, side).await;
+            let (mut acts, mut sees) = ends(&mut visitor, backend, side).await;
             acts.send(Frame::text("first")).await;
             assert_eq!(sees.frame().await.string(), "first", "{side:?}");
             acts.reset();
@@ -152,17 +152,17 @@ fn a_reset_ends_the_other_side_at_once_and_nothing_is_invented() {
                 "{line}"
             );
         }
-    });
+    }));
 }
 
 #[test]
 fn an_end_inside_a_frame_passes_the_part_and_adds_nothing_to_it() {
-    run(async {
-        let (router, backend) = router_and_backend().await;
+    run(at_every_door(async |entry, backend| {
+        let mut visitor = entry.visitor().await;
         for side in SIDES {
             for cut in [1, 3, 9, 500] {
                 for reset in [false, true] {
-                    let (mut acts, mut sees) = ends(&router, &backend, side).await;
+                    let (mut acts, mut sees) = ends(&mut visitor, backend, side).await;
                     let frame = acts.encode(Frame::binary(vec![7; 1000]));
                     acts.write(&frame[..cut]).await;
                     assert_eq!(sees.take(cut).await, frame[..cut]);
@@ -176,16 +176,16 @@ fn an_end_inside_a_frame_passes_the_part_and_adds_nothing_to_it() {
                 }
             }
         }
-    });
+    }));
 }
 
 #[test]
 fn every_end_frees_both_descriptors_and_the_count_of_its_endpoint() {
-    run(async {
-        let (router, backend) = router_and_backend().await;
+    run(at_every_door(async |entry, backend| {
+        let (router, mut visitor) = (&entry.router, entry.visitor().await);
         let before = router.descriptors();
         for round in 0..12 {
-            let (mut client, mut server) = session(&router, &backend).await;
+            let (mut client, mut server) = visitor.session(backend).await;
             match round % 4 {
                 0 => client.reset(),
                 1 => server.reset(),
@@ -205,5 +205,5 @@ fn every_end_frees_both_descriptors_and_the_count_of_its_endpoint() {
             (router.descriptors() <= before).then_some(())
         })
         .await;
-    });
+    }));
 }

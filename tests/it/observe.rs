@@ -93,11 +93,7 @@ fn the_lines_of_a_session_say_exactly_what_the_client_counted() {
             let code = [1000, 1001, 3000, 4999][usize::try_from(seed % 4).unwrap()];
             let started = tokio::time::Instant::now();
             let (mut client, head) = Conn::upgrade(router.address(), &Request::upgrade("/room?x=1")).await;
-            let address = client
-                .stream
-                .local_addr()
-                .expect("a connected socket")
-                .to_string();
+            let address = client.tcp().local_addr().expect("a connected socket").to_string();
             let counted = converse(&mut client, seed, code).await;
             drop(client);
             total.add(counted);
@@ -161,11 +157,7 @@ fn figures_of_a_live_session_are_there_while_it_lives() {
             (Counted::of(&view) == expected).then_some(view)
         })
         .await;
-        let address = client
-            .stream
-            .local_addr()
-            .expect("a connected socket")
-            .to_string();
+        let address = client.tcp().local_addr().expect("a connected socket").to_string();
         assert_eq!(view["client"], address.as_str());
         assert_eq!(view["endpoint"], backend.address.to_string().as_str());
         assert_eq!(

@@ -130,9 +130,10 @@ fn a_post_without_a_body_says_so() {
 
 #[test]
 fn events_pass_one_by_one_as_they_come() {
-    run(async {
-        let (router, backend) = router_and_backend().await;
-        let mut client = sent(&router, "GET /events", "Accept: text/event-stream\r\n").await;
+    run(at_every_door(async |entry, backend| {
+        let router = &entry.router;
+        let request = Request::plain("/events").field("Accept", "text/event-stream");
+        let mut client = entry.visitor().await.ask(&request).await;
         let mut server = backend.arrival().await;
         let head = server.head().await.expect("a request");
         assert!(!head.has("accept-encoding"));
@@ -142,26 +143,60 @@ fn events_pass_one_by_one_as_they_come() {
             )
             .await;
         let head = client.head().await.expect("an answer before any event");
-        assert_eq!(head.value("transfer-encoding"), Some("chunked"));
+        let chunked = (!entry.door.is_http2()).then_some("chunked");
+        assert_eq!(head.value("transfer-encoding"), chunked);
         assert!(!head.has("content-encoding"));
         for n in 0..100 {
             let event = format!("data: {n:03}\n\n");
             server.write(format!("b\r\n{event}\r\n").as_bytes()).await;
             // The next is not sent before this one is here.
-            assert_eq!(client.take(16).await, format!("B\r\n{event}\r\n").as_bytes());
+            let framed = entry.door.framed(&event);
+            assert_eq!(client.take(framed.len()).await, framed);
         }
         assert_eq!(router.metrics().await.sum("longhaul_sessions_active", &[]), 0.0);
         let services = router.get("/api/services").await.json();
         assert_eq!(services["services"][0]["endpoints"][0]["sessions"], 1);
         drop(server);
         // The answer was not whole, and the client is not told that it was.
-        assert_eq!(client.rest().await.0, b"");
+        let (rest, end) = client.rest().await;
+        assert_eq!(rest, b"");
+        if entry.door.is_http2() {
+            assert_eq!(end, End::Reset);
+        }
         eventually(SOON, "the endpoint has no load any more", || async {
             let services = router.get("/api/services").await.json();
             (services["services"][0]["endpoints"][0]["sessions"] == 0).then_some(())
         })
         .await;
-    });
+    }));
+}
+
+#[test]
+fn a_poll_that_is_long_is_answered_and_one_that_is_taken_back_ends_at_the_backend() {
+    run(at_every_door(async |entry, backend| {
+        let mut visitor = entry.visitor().await;
+        let mut client = visitor.ask(&Request::plain("/poll")).await;
+        let mut server = backend.arrival().await;
+        server.head().await.expect("a request");
+        // Longer than any interval of the router's but its deadlines.
+        assert_eq!(client.arrivals(Duration::from_millis(1500)).await, b"");
+        answer(&mut server, "Connection: close\r\n", "at last").await;
+        assert_eq!(client.response().await.text(), "at last");
+
+        let client = visitor.ask(&Request::plain("/poll")).await;
+        let mut server = backend.arrival().await;
+        server.head().await.expect("a request");
+        client.reset();
+        assert_eq!(server.rest().await.0, b"");
+        entry
+            .router
+            .metric_becomes("longhaul_sessions_active", &[], 0.0)
+            .await;
+        // On HTTP/2 the connection of both is still there.
+        let (mut client, mut server) = visitor.session(backend).await;
+        client.send(Frame::text("next")).await;
+        assert_eq!(server.frame().await.string(), "next");
+    }));
 }
 
 #[test]
@@ -195,22 +230,24 @@ fn a_body_streams_to_the_backend_and_trailers_pass_both_ways() {
 
 #[test]
 fn an_answer_may_begin_before_the_request_has_ended() {
-    run(async {
-        let (router, backend) = router_and_backend().await;
-        let mut client = sent(&router, "POST /chat", "Transfer-Encoding: chunked\r\n").await;
+    run(at_every_door(async |entry, backend| {
+        let request = Request::plain("/chat").line("POST /chat HTTP/1.1");
+        let request = request.field("Transfer-Encoding", "chunked");
+        let mut client = entry.visitor().await.start(&request).await;
         let mut server = backend.arrival().await;
         server.head().await.expect("a request");
         server
             .write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             .await;
         client.head().await.expect("an answer");
+        let (up, down) = (entry.door.framed("a"), entry.door.framed("b"));
         for _ in 0..10 {
-            client.write(b"1\r\na\r\n").await;
+            client.write(&up).await;
             assert_eq!(server.take(6).await, b"1\r\na\r\n");
             server.write(b"1\r\nb\r\n").await;
-            assert_eq!(client.take(6).await, b"1\r\nb\r\n");
+            assert_eq!(client.take(down.len()).await, down);
         }
-    });
+    }));
 }
 
 #[test]

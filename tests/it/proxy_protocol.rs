@@ -75,7 +75,7 @@ fn the_client_in_the_header_is_the_client_everywhere() {
                 .wait("a session", index + 1, |line| line["message"] == "session opened");
             let opened = opened.await.pop().unwrap();
             let client = match *client {
-                "" => conn.stream.local_addr().unwrap().to_string(),
+                "" => conn.tcp().local_addr().unwrap().to_string(),
                 client => client.to_owned(),
             };
             assert_eq!(opened["client"], *client);

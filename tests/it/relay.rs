@@ -157,9 +157,8 @@ fn a_part_of_a_frame_is_delivered_without_waiting_for_the_rest() {
 
 #[test]
 fn what_a_half_closed_client_still_asked_for_arrives() {
-    run(async {
-        let (router, backend) = router_and_backend().await;
-        let (mut client, mut server) = session(&router, &backend).await;
+    run(at_every_door(async |entry, backend| {
+        let (mut client, mut server) = entry.visitor().await.session(backend).await;
         client.send(Frame::text("last words")).await;
         client.finish().await;
         assert_eq!(server.frame().await.string(), "last words");
@@ -172,15 +171,14 @@ fn what_a_half_closed_client_still_asked_for_arrives() {
         }
         server.finish().await;
         assert_eq!(client.rest().await, (Vec::new(), End::Finished));
-        router.ended(1).await;
-    });
+        entry.router.ended(1).await;
+    }));
 }
 
 #[test]
 fn what_a_half_closed_backend_still_asked_for_arrives() {
-    run(async {
-        let (router, backend) = router_and_backend().await;
-        let (mut client, mut server) = session(&router, &backend).await;
+    run(at_every_door(async |entry, backend| {
+        let (mut client, mut server) = entry.visitor().await.session(backend).await;
         server.send(Frame::close(1000, "")).await;
         server.finish().await;
         assert!(client.frame().await.is_close());
@@ -190,19 +188,24 @@ fn what_a_half_closed_backend_still_asked_for_arrives() {
             "the client's answer to the Close arrives"
         );
         client.finish().await;
-        router.ended(1).await;
-    });
+        entry.router.ended(1).await;
+    }));
 }
 
 #[test]
 fn a_session_that_stays_half_closed_is_freed() {
+    // All wait at the same time.
     run_within(Duration::from_mins(2), async {
-        let (router, backend) = router_and_backend().await;
-        let before = router.descriptors();
-        let (mut client, _server) = session(&router, &backend).await;
-        client.finish().await;
-        let freed = || async { (router.descriptors() <= before).then_some(()) };
-        eventually(Duration::from_secs(40), "both descriptors are free again", freed).await;
-        router.ended(1).await;
+        futures_util::future::join_all(DOORS.map(async |door| {
+            let (entry, backend) = door.and_backend().await;
+            let (router, mut visitor) = (&entry.router, entry.visitor().await);
+            let before = router.descriptors();
+            let (mut client, _server) = visitor.session(&backend).await;
+            client.finish().await;
+            let freed = || async { (router.descriptors() <= before).then_some(()) };
+            eventually(Duration::from_secs(40), "both descriptors are free again", freed).await;
+            router.ended(1).await;
+        }))
+        .await;
     });
 }

@@ -109,8 +109,8 @@ fn a_peer_that_vanishes_would_be_noticed_on_both_legs() {
     run(async {
         let (router, backend) = router_and_backend().await;
         let (client, server) = session(&router, &backend).await;
-        let client = client.stream.local_addr().expect("a connected socket");
-        let server = server.stream.peer_addr().expect("a connected socket");
+        let client = client.tcp().local_addr().expect("a connected socket");
+        let server = server.tcp().peer_addr().expect("a connected socket");
         let output = std::process::Command::new("ss")
             .args(["-Htno"])
             .output()

@@ -130,6 +130,56 @@ fn a_request_for_a_host_that_the_certificate_does_not_cover_gets_421() {
 }
 
 #[test]
+fn on_a_shared_connection_a_host_that_is_not_covered_gets_421_and_the_others_go_on() {
+    run(async {
+        let backend = Backend::echo().await;
+        let entry = Door::Http2Tls.open(Config::to(&[&backend])).await;
+        let mut visitor = entry.visitor().await;
+        let mut session = visitor.start(&Request::upgrade("/")).await;
+        assert_eq!(session.head().await.unwrap().status(), 200);
+        for request in [Request::upgrade("/"), Request::plain("/")] {
+            let mut client = visitor.ask(&request.with("Host", "other.example.com")).await;
+            assert_eq!(client.response().await.status(), 421);
+            session.echoes("not my fault").await;
+        }
+        handshakes(&entry.router, "ok", 1.0).await;
+        assert_eq!(backend.accepted(), 1);
+    });
+}
+
+#[test]
+fn a_handshake_is_resumed_under_its_own_name_only_and_never_renegotiated() {
+    run(async {
+        let authority = Authority::new("authority");
+        let own = authority.certify(&["a.example.com", "b.example.com"]);
+        let backend = Backend::echo().await;
+        let config = Config::to(&[&backend]).listener(LISTENER);
+        let router = start(config, &[("tls.crt", &own.certificate), ("tls.key", &own.key)]).await;
+        let file = router.dir.path("session");
+        let file = file.to_str().unwrap();
+        let began = s_client(
+            router.address(),
+            &["-tls1_2", "-servername", "a.example.com", "-sess_out", file],
+        )
+        .await;
+        assert!(began.contains("New, TLSv1.2"), "{began}");
+        // rustls has no renegotiation at all, so there is none that a client could begin.
+        assert!(began.contains("Secure Renegotiation IS supported"), "{began}");
+        for (name, word) in [
+            ("a.example.com", "Reused, TLSv1.2"),
+            ("b.example.com", "New, TLSv1.2"),
+        ] {
+            let text = s_client(
+                router.address(),
+                &["-tls1_2", "-servername", name, "-sess_in", file],
+            )
+            .await;
+            assert!(text.contains(word), "{name}: {text}");
+        }
+    });
+}
+
+#[test]
 fn backends_are_told_that_it_was_https() {
     run(async {
         let authority = Authority::new("authority");

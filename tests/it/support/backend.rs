@@ -176,13 +176,17 @@ async fn echo(conn: &mut Conn) {
 
 /// A correct 101 to this request, with more header lines if any.
 pub(crate) fn accept_bytes(head: &Head, more: &str) -> Vec<u8> {
-    let key = head.value("sec-websocket-key").expect("a key");
-    let digest = Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
-    let accept = BASE64_STANDARD.encode(digest);
+    let accept = accept_of(head);
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n{more}\r\n"
     )
     .into_bytes()
+}
+
+/// The Accept that belongs to this request's key.
+pub(crate) fn accept_of(head: &Head) -> String {
+    let key = head.value("sec-websocket-key").expect("a key");
+    BASE64_STANDARD.encode(Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11")))
 }
 
 /// An address where every connect is refused: bound, so nobody else gets it, but not listening.

@@ -1,4 +1,4 @@
-//! One end of a TCP connection that may behave or misbehave.
+//! One end of a connection that may behave or misbehave.
 
 use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::{
     time,
 };
 
-use super::{Frame, Head, Request, Response, SOON, accept_bytes, within};
+use super::{Frame, Head, Request, Response, SOON, accept_bytes, wire::Wire, within};
 
 /// How the other side left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) enum End {
 
 /// A connection, what was read of it ahead, and whether frames sent on it are masked.
 pub(crate) struct Conn {
-    pub(crate) stream: TcpStream,
+    wire: Wire,
     ahead: BytesMut,
     masks: bool,
 }
@@ -33,11 +33,21 @@ pub(crate) struct Conn {
 impl Conn {
     pub(crate) fn client(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a socket option");
+        Self::over(Wire::Tcp(stream))
+    }
+
+    /// A client's end over whatever there is.
+    pub(crate) fn over(wire: Wire) -> Self {
         Self {
-            stream,
+            wire,
             ahead: BytesMut::new(),
             masks: true,
         }
+    }
+
+    /// The socket under it.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        self.wire.tcp()
     }
 
     pub(crate) fn server(stream: TcpStream) -> Self {
@@ -85,7 +95,8 @@ impl Conn {
 
     /// As [`Self::write`], towards a peer that may have left.
     pub(crate) async fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.stream.write_all(bytes).await
+        self.wire.write_all(bytes).await?;
+        self.wire.flush().await
     }
 
     /// One segment for each byte, as far as the kernel goes along.
@@ -136,6 +147,9 @@ impl Conn {
     /// A head up to and with its empty line; `None` when the connection ended first.
     pub(crate) async fn head(&mut self) -> Option<Head> {
         within(Duration::from_secs(20), "a head", async {
+            if let Some(head) = self.wire.head().await {
+                return head;
+            }
             loop {
                 if let Some(at) = self.ahead.windows(4).position(|window| window == b"\r\n\r\n") {
                     return Some(Head::parse(&self.ahead.split_to(at + 4)));
@@ -230,7 +244,7 @@ impl Conn {
 
     /// A FIN; this side may still read.
     pub(crate) async fn finish(&mut self) {
-        self.stream.shutdown().await.expect("a connection to half-close");
+        self.wire.shutdown().await.expect("a connection to half-close");
     }
 
     /// Both directions apart; nothing may have been read ahead.
@@ -240,20 +254,21 @@ impl Conn {
             "{} bytes were read ahead",
             self.ahead.len()
         );
-        self.stream.into_split()
+        match self.wire {
+            Wire::Tcp(stream) => stream.into_split(),
+            _ => panic!("no halves of TCP"),
+        }
     }
 
     /// A RST.
     pub(crate) fn reset(self) {
-        socket2::SockRef::from(&self.stream)
-            .set_linger(Some(Duration::ZERO))
-            .expect("a socket option");
+        self.wire.reset();
     }
 
     /// Reads once into what is ahead.
     async fn fill(&mut self) -> Result<(), End> {
         self.ahead.reserve(16 * 1024);
-        match self.stream.read_buf(&mut self.ahead).await {
+        match self.wire.read_buf(&mut self.ahead).await {
             Ok(0) => Err(End::Finished),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Err(End::Reset),

@@ -56,6 +56,24 @@ impl Request {
         self
     }
 
+    /// Its method and its target.
+    pub(super) fn line_parts(&self) -> (String, String) {
+        let mut words = self.start.split(' ').map(str::to_owned);
+        let word = |words: &mut dyn Iterator<Item = String>| words.next().expect("a request line");
+        (word(&mut words), word(&mut words))
+    }
+
+    pub(super) fn fields(&self) -> &[(String, Vec<u8>)] {
+        &self.fields
+    }
+
+    /// The first value of a field.
+    pub(super) fn value(&self, name: &str) -> Option<String> {
+        let same = |field: &&(String, Vec<u8>)| field.0.eq_ignore_ascii_case(name);
+        let found = self.fields.iter().find(same);
+        found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+    }
+
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = format!("{}\r\n", self.start).into_bytes();
         for (name, value) in &self.fields {

@@ -91,6 +91,13 @@ impl Authority {
         })
     }
 
+    /// The same, which offers these protocols by ALPN.
+    pub(crate) fn client_of(&self, protocols: &[&[u8]]) -> Arc<ClientConfig> {
+        let mut config = Arc::unwrap_or_clone(self.client(None));
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
+    }
+
     /// A server with this certificate; `mutual`: for clients of this authority only.
     pub(crate) fn server(&self, own: &Certified, mutual: bool) -> Arc<ServerConfig> {
         let provider = Arc::new(aws_lc_rs::default_provider());
