@@ -362,15 +362,14 @@ fn a_connection_without_a_request_ends_at_the_deadline() {
 #[test]
 fn an_idle_session_over_http2_takes_little_memory() {
     run_within(Duration::from_mins(2), async {
-        // What one round leaves behind for the next hides what a few hundred sessions take.
-        const EACH: usize = 150;
+        const EACH: usize = 250;
         let backend = Backend::echo().await;
         for door in [Door::Http2, Door::Http2Tls] {
-            let entry = door.open(Config::to(&[&backend])).await;
+            let entry = door.open(Config::to(&[&backend]).line("workers: 1")).await;
             let mut sessions = Vec::new();
             let mut before = 0;
             // What the first sessions take (code, buffers of the workers) is not what one more takes.
-            for round in 0..5 {
+            for round in 0..4 {
                 if round == 1 {
                     before = entry.router.memory();
                 }
@@ -382,8 +381,8 @@ fn an_idle_session_over_http2_takes_little_memory() {
                     sessions.push(session);
                 }
             }
-            let each = entry.router.memory().saturating_sub(before) / (4 * EACH) as u64;
-            println!("{door:?}: {each} bytes for each of {} idle sessions", 4 * EACH);
+            let each = entry.router.memory().saturating_sub(before) / (3 * EACH) as u64;
+            println!("{door:?}: {each} bytes for each of {} idle sessions", 3 * EACH);
             assert!(each <= 12 * 1024, "{door:?}: {each} bytes for each session");
             for session in &mut sessions {
                 session.echoes("still here").await;

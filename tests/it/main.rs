@@ -4,9 +4,9 @@
 //! router says about it (log lines, metrics, admin answers). Nothing sleeps: a test waits for a state, within a deadline,
 //! and the whole test is bounded by [`support::run`].
 //!
-//! Where to look: `handshake`, `refusals`, `tls`, `tls_backends`, `proxy_protocol` (before the 101), `http2` (all of it over HTTP/2), `headers`, `smuggling` (what reaches a backend), `plain`, `plain_real`, `cors` (requests that are no handshakes), `routing`, `balance`, `affinity`,
+//! Where to look: `handshake`, `refusals`, `tls`, `tls_backends`, `secured`, `proxy_protocol` (before the 101), `http2` (all of it over HTTP/2), `headers`, `smuggling` (what reaches a backend), `plain`, `plain_real`, `cors` (requests that are no handshakes), `routing`, `balance`, `affinity`,
 //! `discovery`, `consul`, `kubernetes` (endpoints from files, name servers and registries), `relay`, `closing`, `pings`, `limits`, `sockets` (one session's life), `drain`, `reload`, `removals` (the process's life), `hostile`, `flood`, `isolation`, `scale` (misuse, defects and numbers),
-//! `observe`, `secrets` (what operators see), `conformance`, `real_clients`, `browser`, `signalr`, `socketio`, `protocols` (peers that others wrote), `direct` (that the tools of
+//! `observe`, `secrets` (what operators see), `conformance`, `real_clients`, `browser`, `alpn`, `signalr`, `socketio`, `protocols` (peers that others wrote), `direct` (that the tools of
 //! these tests work, without a router).
 
 #![expect(
@@ -17,6 +17,7 @@
 mod support;
 
 mod affinity;
+mod alpn;
 mod balance;
 mod browser;
 mod closing;
@@ -49,6 +50,7 @@ mod removals;
 mod routing;
 mod scale;
 mod secrets;
+mod secured;
 mod signalr;
 mod smuggling;
 mod socketio;

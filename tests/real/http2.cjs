@@ -9,7 +9,7 @@ const Deflate = require(path.join(lib, "permessage-deflate.js"));
 const extension = require(path.join(lib, "extension.js"));
 
 const url = new URL(process.argv[2]);
-const connection = http2.connect(`http://${url.host}`);
+const connection = http2.connect(`${url.protocol === "wss:" ? "https" : "http"}://${url.host}`);
 const ready = new Promise((resolve) => connection.once("remoteSettings", resolve));
 
 class OverHttp2 extends WebSocket {

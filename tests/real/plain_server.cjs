@@ -1,6 +1,6 @@
 // A plain server on Node's http. Prints its port. /echo sends the request back, /events 20 events, each when the one before was
-// acknowledged at /ack, /trailers an answer with a trailer, /big as many bytes as it is asked for, /count how many connections
-// there were.
+// acknowledged at /ack, /trailers an answer with a trailer, /sum the trailer of the request, /big as many bytes as it is asked
+// for, /count how many connections there were.
 const http = require("http");
 
 let connections = 0;
@@ -30,6 +30,7 @@ const routes = {
     response.addTrailers({ "x-sum": "4" });
     response.end();
   },
+  "/sum": (request, response) => request.resume().on("end", () => response.end(`sum ${request.trailers["x-sum"]}`)),
   "/big": (request, response) => {
     let left = Number(new URL(request.url, "http://a").searchParams.get("bytes"));
     const chunk = Buffer.alloc(1 << 16, "x");

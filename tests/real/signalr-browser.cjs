@@ -18,7 +18,7 @@ async function use(transport) {
 }
 
 async function main(origin) {
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, headless: true, args: FLAGS });
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, headless: true, args: [...FLAGS, "--ignore-certificate-errors"] });
   const page = await browser.newPage();
   page.setDefaultTimeout(15000);
   const problems = [];

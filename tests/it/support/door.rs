@@ -75,11 +75,27 @@ impl Door {
     /// A router that lets clients in here; the listener may have more keys.
     pub(crate) async fn open_with(self, config: Config, listener: &str) -> Entry {
         let authority = Authority::new("authority");
+        self.open_by(&authority, config, listener, &[]).await
+    }
+
+    /// The same by this authority, whose certificate is `ca.pem`, with these files beside the config.
+    pub(crate) async fn open_by(
+        self,
+        authority: &Authority,
+        config: Config,
+        listener: &str,
+        files: &[(&str, &str)],
+    ) -> Entry {
         let own = authority.certify(&[NAME, "127.0.0.1"]);
         let dir = Dir::new();
-        dir.replace("tls.crt", &own.certificate);
-        dir.replace("tls.key", &own.key);
-        dir.replace("ca.pem", &authority.pem);
+        let tls = [
+            ("tls.crt", &*own.certificate),
+            ("tls.key", &own.key),
+            ("ca.pem", &authority.pem),
+        ];
+        for (name, text) in tls.iter().chain(files) {
+            dir.replace(name, text);
+        }
         let mut keys = vec![listener];
         if self.is_tls() {
             keys.push("tls: { certificate: tls.crt, key: tls.key }");

@@ -11,6 +11,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use tokio::{
+    io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     process::Command,
     task::JoinHandle,
@@ -174,12 +175,33 @@ impl TlsBackend {
         });
         Self { address, task }
     }
+
+    /// Takes TLS off before a backend that speaks none.
+    pub(crate) async fn before(backend: SocketAddr, config: Arc<ServerConfig>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket");
+        let acceptor = TlsAcceptor::from(config);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(join(acceptor.clone(), stream, backend));
+            }
+        });
+        Self { address, task }
+    }
 }
 
 impl Drop for TlsBackend {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+async fn join(acceptor: TlsAcceptor, stream: TcpStream, backend: SocketAddr) -> io::Result<()> {
+    let mut outer = acceptor.accept(stream).await?;
+    let mut inner = TcpStream::connect(backend).await?;
+    inner.set_nodelay(true)?;
+    copy_bidirectional(&mut outer, &mut inner).await?;
+    Ok(())
 }
 
 async fn serve(acceptor: TlsAcceptor, stream: TcpStream) {
