@@ -1,6 +1,8 @@
 //! Clients that make much work with little (row C4 of the known attacks on HTTP/2).
 
-use super::peer::{CONNECT, Client, DATA, GOAWAY, HEADERS, RST_STREAM, Raw, WHOLE, fields, frame};
+use std::time::Duration;
+
+use super::peer::{CONNECT, Client, DATA, GET, GOAWAY, HEADERS, RST_STREAM, Raw, WHOLE, fields, frame};
 use crate::support::*;
 
 /// Writes rounds of frames until the router ends the connection; how many rounds it took.
@@ -104,6 +106,112 @@ fn endless_headers_and_empty_frames_end_the_connection() {
         assert!(router.memory().saturating_sub(before) < 32 << 20);
         open(&router).await.echoes("somebody else").await;
     });
+}
+
+#[test]
+fn a_client_that_makes_the_router_reset_its_streams_is_sent_away() {
+    const ROUNDS: u32 = 50_000;
+    run(async {
+        let backend = Backend::running(Script::Silent).await;
+        let router = Router::start(&Config::to(&[&backend])).await;
+        let before = router.memory();
+        let (open, whole) = (fields(&CONNECT), fields(&GET));
+        // Each is an error on its stream, behind a request that is fine.
+        let primitives: [(&str, &[u8], u8, &[u8]); 6] = [
+            ("WINDOW_UPDATE of 0", &open, 8, &[0, 0, 0, 0]),
+            (
+                "WINDOW_UPDATE beyond its maximum",
+                &open,
+                8,
+                &[0x7f, 0xff, 0xff, 0xff],
+            ),
+            ("PRIORITY of a wrong length", &open, 2, &[0, 0, 0, 0]),
+            ("PRIORITY on itself", &open, 2, &[]),
+            ("HEADERS after the end", &whole, HEADERS, &open),
+            ("DATA after the end", &whole, 0, b"more"),
+        ];
+        for (what, request, kind, payload) in primitives {
+            let mut raw = Raw::connect(router.address()).await;
+            let (dials, flags) = (
+                backend.accepted(),
+                if request == whole { WHOLE | 1 } else { WHOLE },
+            );
+            let rounds = until_refused(&mut raw, ROUNDS, |n| {
+                let stream = 2 * n + 1;
+                let itself = [&stream.to_be_bytes()[..], &[16]].concat();
+                let payload = if payload.is_empty() { &itself } else { payload };
+                let bad = frame(kind, if kind == HEADERS { WHOLE } else { 0 }, stream, payload);
+                [frame(HEADERS, flags, stream, request), bad].concat()
+            })
+            .await;
+            let dialled = backend.accepted() - dials;
+            println!("{what}: {rounds} rounds, {dialled} dials");
+            assert!(rounds < ROUNDS, "{what}: all were taken");
+            assert!(dialled <= 2_500, "{what}: {dialled} dials");
+            drop(raw);
+            router.metric_becomes("longhaul_connections", &[], 0.0).await;
+        }
+        let grown = router.memory().saturating_sub(before);
+        assert!(grown < 32 << 20, "{grown} bytes");
+        backend.set(Script::Echo);
+        open_session(&router).await;
+    });
+}
+
+#[test]
+fn pings_and_settings_without_end_whose_answers_nobody_reads_take_no_memory() {
+    run(async {
+        let backend = Backend::echo().await;
+        let router = Router::start(&Config::to(&[&backend])).await;
+        let before = router.memory();
+        for flood in [frame(6, 0, 0, &[7; 8]), frame(4, 0, 0, &[0, 3, 0, 0, 0, 100])] {
+            let mut raw = Raw::connect(router.address()).await;
+            let many = flood.repeat(1000);
+            let flooding = async {
+                for _ in 0..200 {
+                    if raw.0.try_write(&many).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            // It is held up, sent away, or heard to the end.
+            tokio::time::timeout(Duration::from_secs(1), flooding).await.ok();
+            open_session(&router).await;
+        }
+        let grown = router.memory().saturating_sub(before);
+        assert!(grown < 32 << 20, "{grown} bytes");
+    });
+}
+
+#[test]
+fn a_head_that_is_small_only_while_it_is_packed_is_refused_at_its_size() {
+    run(async {
+        let backend = Backend::echo().await;
+        let router = Router::start(&Config::to(&[&backend])).await;
+        let before = router.memory();
+        for _ in 0..20 {
+            let mut raw = Raw::connect(router.address()).await;
+            // A field that is put into the table (RFC 7541, 6.2.1), and then named by its index again and again.
+            let mut block = fields(&CONNECT);
+            block.extend([0x40, 3]);
+            block.extend(b"x-a");
+            block.extend([0x7f, 0x80 + 0x2d, 30]);
+            block.extend([b'a'; 127 + 0x2d + (30 << 7)]);
+            block.extend([0xbe; 12_000]);
+            raw.0.write(&frame(HEADERS, WHOLE, 1, &block)).await;
+            let answer = raw.outcome(1).await;
+            assert!(answer.kind != HEADERS || answer.payload[0] != 0x88, "{answer:?}");
+        }
+        assert_eq!(backend.accepted(), 0);
+        let grown = router.memory().saturating_sub(before);
+        assert!(grown < 32 << 20, "{grown} bytes");
+        open_session(&router).await;
+    });
+}
+
+async fn open_session(router: &Router) {
+    let mut client = Client::connect(router.address()).await;
+    client.open().await.echoes("somebody else").await;
 }
 
 #[test]

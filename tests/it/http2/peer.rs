@@ -279,3 +279,11 @@ pub(super) const CONNECT: [(&str, &str); 6] = [
     (":authority", "chat.example"),
     ("sec-websocket-version", "13"),
 ];
+
+/// A plain request by hand.
+pub(super) const GET: [(&str, &str); 4] = [
+    (":method", "GET"),
+    (":scheme", "http"),
+    (":path", "/"),
+    (":authority", "chat.example"),
+];
