@@ -17,8 +17,7 @@ pub(super) struct LeastConnection {
     ranks: Vec<Option<Rank>>,
 }
 
-/// The load, and a number drawn anew at each change: routers that start together must not all begin with the endpoint
-/// that sorts first.
+/// The load, and a number drawn anew at each change: the place within a tie.
 type Rank = (u64, u32);
 
 impl Strategy for LeastConnection {
@@ -42,10 +41,14 @@ impl Strategy for LeastConnection {
         }
     }
 
-    fn pick(&mut self, tried: &[Slot], _: &mut Rng) -> Option<Slot> {
-        self.order
-            .iter()
-            .map(|(_, slot)| *slot)
-            .find(|slot| !tried.contains(slot))
+    /// Within a tie it begins at random: were it always the first, one that no pick changes would keep a bad place, and
+    /// an endpoint that has just come could wait for a second where sessions are short.
+    fn pick(&mut self, tried: &[Slot], rng: &mut Rng) -> Option<Slot> {
+        let untried = |(_, slot): &&(Rank, Slot)| !tried.contains(slot);
+        let first = self.order.iter().find(untried)?;
+        let ((load, _), _) = *first;
+        let tie = ((load, rng.u32(..)), 0)..=((load, u32::MAX), Slot::MAX);
+        let (_, slot) = self.order.range(tie).find(untried).unwrap_or(first);
+        Some(*slot)
     }
 }

@@ -199,6 +199,19 @@ fn the_first_of_equals_is_drawn_at_random() {
 }
 
 #[test]
+fn least_connection_starves_nobody_where_sessions_are_short() {
+    for seed in 0..1_000 {
+        let mut harness = Harness::new(LeastConnection, &[1, 1], seed);
+        let mut others = 0;
+        while harness.pick(&[]) == Some(0) {
+            harness.change(0, |sessions| sessions.open -= 1);
+            others += 1;
+            assert!(others < 64, "seed {seed}: never the one that no pick has changed");
+        }
+    }
+}
+
+#[test]
 fn least_connection_breaks_each_tie_anew() {
     let mut harness = Harness::new(LeastConnection, &[1; 4], 5);
     let rounds: BTreeSet<_> = (0..200).map(|_| [(); 4].map(|()| harness.pick(&[]))).collect();
