@@ -69,37 +69,27 @@ impl Opening {
         drop(self.under_way);
         sessions::opened(seat.registered.session());
         // Each kind of stream has a relay of its own: the plain one splices, and is no larger for the other.
-        let (early_client, early_backend) = (early, self.early);
+        let (client, limits) = ((client, early), &route.session);
         match self.backend {
-            Backend::Plain(backend) => {
-                let ends = Ends {
-                    client,
-                    early_client,
-                    backend,
-                    early_backend,
-                };
-                seat.join(ends, &route.session);
-            }
-            Backend::Tls(backend) => {
-                let ends = Ends {
-                    client,
-                    early_client,
-                    backend,
-                    early_backend,
-                };
-                seat.join(ends, &route.session);
-            }
+            Backend::Plain(backend) => seat.join(client, (backend, self.early), limits),
+            Backend::Tls(backend) => seat.join(client, (backend, self.early), limits),
         }
     }
 }
 
 impl Seat {
-    /// Relays until the session's end, in a task of its own.
-    fn join<C, B>(self, ends: Ends<C, B>, limits: &SessionLimits)
+    /// Relays between two streams, each with what its peer has already sent, in a task of its own.
+    fn join<C, B>(self, client: (C, Vec<u8>), backend: (B, Vec<u8>), limits: &SessionLimits)
     where
         C: Stream + Send + 'static,
         B: Stream + Send + 'static,
     {
+        let ends = Ends {
+            client: client.0,
+            early_client: client.1,
+            backend: backend.0,
+            early_backend: backend.1,
+        };
         let relay = relay::run(ends, Arc::clone(self.registered.session()), limits);
         tokio::spawn(AssertUnwindSafe(relay).catch_unwind().map(move |ended| {
             self.leave(&ended.unwrap_or(Outcome {
