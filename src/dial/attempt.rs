@@ -140,7 +140,8 @@ impl<'a> Attempts<'a> {
             self.tried.add(&lease.endpoint().identity);
             let mut reply = pin!(self.dial(lease.endpoint().address));
             let Some(tried) = self.wait(reply.as_mut()).await else {
-                return self.beside(reply, lease).await;
+                // Boxed: hardly any handshake needs it, and all would have room for it.
+                return Box::pin(self.beside(reply, lease)).await;
             };
             let (failed, again) = match self.judge(tried, lease) {
                 Ok(success) => return Ok(success),
@@ -241,8 +242,8 @@ impl<'a> Attempts<'a> {
         let limit = self.settings.connect_timeout;
         let Offered { upgrade, head, tls } = self.offered;
         async move {
-            match connect(address, limit, tls).await {
-                Ok(stream) => Try::Answered(offer(stream, head, upgrade).await),
+            match connect(address, limit, tls, head).await {
+                Ok((stream, sent)) => Try::Answered(offer(stream, &head[sent..], upgrade).await),
                 Err(error) => Try::NotConnected(error),
             }
         }

@@ -1,6 +1,12 @@
 //! A connection to an endpoint: TCP, and TLS where the service wants it.
 //!
-//! In: an address and how long a TCP connect may take. Out: a [`Backend`], or why there is none and whose fault that is.
+//! In: an address, how long a TCP connect may take, and what is to be sent first. Out: a [`Backend`] and how much of that
+//! it has taken, or why there is none and whose fault that is.
+//!
+//! - The endpoint hears of the connection and of what it is for in one packet: TCP's last one of three waits for the first
+//!   bytes.
+//! - An endpoint on the same machine has answered before `connect` returns. It is sent the first bytes at once, without a
+//!   turn of the event loop.
 //!
 //! A TLS handshake has no time of its own: the caller bounds it together with what follows, as an endpoint that accepts
 //! and then says nothing is silent, not unreachable.
@@ -13,10 +19,14 @@ use std::{
     time::Duration,
 };
 
+use rustix::{
+    io::Errno,
+    net::{SendFlags, send},
+};
 use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
 };
 use tokio_rustls::client::TlsStream;
 
@@ -42,18 +52,24 @@ pub(crate) enum NotConnected {
     Tls(io::Error, bool),
 }
 
-/// Connects within `limit`, with the socket options that a session of hours needs, and does the TLS handshake.
+/// Connects within `limit`, with the socket options that a session of hours needs, and does the TLS handshake. Returns how
+/// many of the `first` bytes are on their way already.
 pub(crate) async fn connect(
     address: SocketAddr,
     limit: Duration,
     tls: Option<&Target>,
-) -> Result<Backend, NotConnected> {
-    let stream = connect_tcp(address, limit).await.map_err(NotConnected::Tcp)?;
+    first: &[u8],
+) -> Result<(Backend, usize), NotConnected> {
+    // Within TLS they are not the first.
+    let first = if tls.is_some() { &[] } else { first };
+    let (stream, sent) = connect_tcp(address, limit, first)
+        .await
+        .map_err(NotConnected::Tcp)?;
     let Some(tls) = tls else {
-        return Ok(Backend::Plain(stream));
+        return Ok((Backend::Plain(stream), sent));
     };
     match Box::pin(tls.connect(stream, address.ip())).await {
-        Ok(stream) => Ok(Backend::Tls(Box::new(stream))),
+        Ok(stream) => Ok((Backend::Tls(Box::new(stream)), 0)),
         Err(error) => {
             let blames = tls.blames_endpoint(&error);
             Err(NotConnected::Tls(error, blames))
@@ -61,21 +77,53 @@ pub(crate) async fn connect(
     }
 }
 
-async fn connect_tcp(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+async fn connect_tcp(address: SocketAddr, limit: Duration, first: &[u8]) -> io::Result<(TcpStream, usize)> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM.nonblocking().cloexec(),
         None,
     )?;
     prepare(&socket)?;
-    let socket = TcpSocket::from_std_stream(socket.into());
-    match timeout(limit, socket.connect(address)).await {
-        Ok(connected) => connected,
+    // tcp(7): else an empty acknowledgement ends TCP's handshake. Whatever is spoken, we speak first.
+    socket.set_tcp_quickack(false)?;
+    begin(&socket, address)?;
+    let sent = send_if_connected(&socket, first)?;
+    let stream = TcpStream::from_std(socket.into())?;
+    if sent > 0 {
+        return Ok((stream, sent));
+    }
+    match timeout(limit, connected(&stream)).await {
+        Ok(connected) => connected.map(|()| (stream, 0)),
         Err(_) => Err(io::Error::new(
             io::ErrorKind::TimedOut,
             format!("no connection within {limit:?}"),
         )),
     }
+}
+
+/// Has the kernel connect, which takes the time that it takes.
+fn begin(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => Ok(()),
+        begun => begun,
+    }
+}
+
+/// Sends what the endpoint takes, if it is there.
+fn send_if_connected(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    if bytes.is_empty() {
+        return Ok(0);
+    }
+    match send(socket, bytes, SendFlags::NOSIGNAL) {
+        Err(Errno::AGAIN) => Ok(0),
+        sent => Ok(sent?),
+    }
+}
+
+/// Waits until the kernel has connected, or has given up.
+async fn connected(stream: &TcpStream) -> io::Result<()> {
+    stream.writable().await?;
+    stream.take_error()?.map_or(Ok(()), Err)
 }
 
 // === impl NotConnected ===
@@ -91,7 +139,6 @@ impl NotConnected {
 
     /// Whether this process had no descriptor, port or memory, or is not allowed to connect.
     pub(crate) fn is_ours(&self) -> bool {
-        use rustix::io::Errno;
         let ours = [
             Errno::MFILE,
             Errno::NFILE,

@@ -1,6 +1,6 @@
 //! The handshake with the backend.
 //!
-//! In: a fresh connection and the request's head. Out: the stream and the bytes that came with a valid 101; or the
+//! In: a fresh connection and what is unsent of the request's head. Out: the stream and the bytes that came with a valid 101; or the
 //! backend's refusal, whose body is still streaming; or what was wrong.
 //!
 //! - The connection carries this one request and is never pooled: a backend that disagrees about where the request ends
@@ -70,11 +70,17 @@ pub(super) const MAX_HEAD: usize = 64 * 1024;
 /// How long the body of a refusal may take; the client's patience usually ends earlier.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(60);
 
-/// Offers the upgrade and waits for the answer; cancelling closes the connection.
-pub(super) async fn offer(mut stream: Backend, head: &[u8], upgrade: &Upgrade) -> Result<Reply, Unanswered> {
-    stream.write_all(head).await.map_err(ended)?;
-    // TLS may hold back the end of what it was given.
-    stream.flush().await.map_err(ended)?;
+/// Sends what is unsent of the request's head and waits for the answer; cancelling closes the connection.
+pub(super) async fn offer(
+    mut stream: Backend,
+    unsent: &[u8],
+    upgrade: &Upgrade,
+) -> Result<Reply, Unanswered> {
+    if !unsent.is_empty() {
+        stream.write_all(unsent).await.map_err(ended)?;
+        // TLS may hold back the end of what it was given.
+        stream.flush().await.map_err(ended)?;
+    }
     let mut buffer = BytesMut::with_capacity(SHORT);
     loop {
         if stream.read_buf(&mut buffer).await.map_err(ended)? == 0 {

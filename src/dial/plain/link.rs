@@ -111,7 +111,7 @@ impl Place {
 impl Link {
     /// Connects within `limit`; a TLS handshake has what time the caller has.
     pub(super) async fn open(place: Place, limit: Duration) -> Result<Self, NotConnected> {
-        let stream = connect(place.address, limit, place.tls.as_ref()).await?;
+        let (stream, _) = connect(place.address, limit, place.tls.as_ref(), &[]).await?;
         let (sender, connection) = Builder::new()
             .max_buf_size(MAX_HEAD)
             .handshake(TokioIo::new(stream))
