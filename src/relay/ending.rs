@@ -93,6 +93,9 @@ impl<C, B> Relay<C, B> {
             return;
         };
         let code = flow.close_code();
+        if initiator == Initiator::Client {
+            self.down.part();
+        }
         if let Some(outcome) = &mut self.outcome {
             outcome.code = code;
         } else {
@@ -106,7 +109,9 @@ impl<C, B> Relay<C, B> {
         }
     }
 
-    /// A leg on which both sides have said Close gets the end of its stream from us; whether there was one.
+    /// A leg on which both sides have said Close gets the end of its stream from us; whether there was one. The client is
+    /// its first, the backend if ours is the only Close that it got; else it ends its stream before us (RFC 6455, 7.1.1),
+    /// and has the ports that nobody can use for a while.
     pub(super) fn finish_closed_legs(&mut self) -> bool {
         if self.outcome.is_none() {
             return false;
@@ -118,14 +123,15 @@ impl<C, B> Relay<C, B> {
             self.clock.cut_at(Instant::now() + HALF_CLOSE_TIMEOUT);
         }
         let client = !self.down.is_finishing() && has_closed(&self.down, &self.up);
-        let backend = !self.up.is_finishing() && has_closed(&self.up, &self.down);
+        let closed = !self.up.is_finishing() && has_closed(&self.up, &self.down);
+        let backend = closed && (self.up.put_close() || self.down.source_is_over());
         if client {
             self.down.finish(None);
         }
         if backend {
             self.up.finish(None);
         }
-        if client || backend {
+        if client || closed {
             self.end_within(CLOSE_TIMEOUT);
         }
         client || backend

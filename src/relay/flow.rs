@@ -51,6 +51,8 @@ pub(super) struct Flow {
     delivered: u64,
     /// A Close of ours is in the stream.
     put_close: bool,
+    /// After the source's Close the sink is sent the end of the stream.
+    parting: bool,
     /// The source will send nothing more.
     source_over: bool,
     /// The sink can be sent nothing more.
@@ -113,6 +115,7 @@ impl Flow {
             written: 0,
             delivered: 0,
             put_close: false,
+            parting: false,
             source_over: false,
             sink_over: false,
             unflushed: false,
@@ -182,12 +185,7 @@ impl Flow {
     }
 
     /// Takes one chunk in, and on to the sink as far as it will have it. Nothing is queued before it.
-    fn take<W: AsyncWrite + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &[u8],
-        sink: &mut W,
-    ) -> Option<Event> {
+    fn take<W: Stream>(&mut self, cx: &mut Context<'_>, chunk: &[u8], sink: &mut W) -> Option<Event> {
         self.read += chunk.len() as u64;
         if self.phase == Phase::Discard {
             self.tracker.walk(chunk);
@@ -200,7 +198,12 @@ impl Flow {
         if self.inject.is_some() {
             return self.take_split(chunk);
         }
-        let Ok(written) = self.write(cx, chunk, sink) else {
+        let written = if self.parting && self.ends_with_close(chunk) {
+            self.write_last(cx, chunk, sink)
+        } else {
+            self.write(cx, chunk, sink)
+        };
+        let Ok(written) = written else {
             self.tracker.walk(chunk);
             return Some(self.write_failed());
         };
@@ -237,6 +240,22 @@ impl Flow {
             }
         }
         Ok(taken)
+    }
+
+    /// Writes what the end of the stream follows; how much the sink took.
+    fn write_last<W>(&mut self, cx: &mut Context<'_>, bytes: &[u8], sink: &mut W) -> Result<usize, Failed>
+    where
+        W: Stream,
+    {
+        match sink.poll_write_last(cx, bytes) {
+            Poll::Ready(Ok(taken)) if taken > 0 => {
+                self.written += taken as u64;
+                self.unflushed = true;
+                Ok(taken)
+            }
+            Poll::Ready(_) => Err(Failed),
+            Poll::Pending => Ok(0),
+        }
     }
 
     fn poll_queue<W>(&mut self, cx: &mut Context<'_>, sink: &mut W) -> Poll<Result<(), Failed>>

@@ -13,11 +13,13 @@
 use std::{
     cell::RefCell,
     io,
+    pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use rustix::{
     fd::{AsFd, OwnedFd},
+    net::{SendFlags, send},
     pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice},
 };
 use tokio::{
@@ -32,6 +34,11 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
         None
     }
 
+    /// Writes what only the end of the stream is to follow. Where both can go in one packet, this part waits for it.
+    fn poll_write_last(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(self).poll_write(cx, bytes)
+    }
+
     /// The other peer takes nothing now, so this stream is not read. One that shares a connection with others makes room
     /// for them here; how much it holds is up to itself.
     fn read_ahead(&mut self, _: &mut Context<'_>) {}
@@ -40,6 +47,18 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
 impl Stream for TcpStream {
     fn socket(&self) -> Option<&TcpStream> {
         Some(self)
+    }
+
+    fn poll_write_last(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // Were the end never to follow, the kernel would let go of it after a fifth of a second (tcp(7), TCP_CORK).
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        loop {
+            ready!(self.poll_write_ready(cx))?;
+            match self.try_io(Interest::WRITABLE, || Ok(send(&*self, bytes, flags)?)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
     }
 }
 

@@ -55,6 +55,11 @@ impl Flow {
         put
     }
 
+    /// The sink has said Close, and will be sent the end of the stream as soon as the source has said Close too.
+    pub(in crate::relay) fn part(&mut self) {
+        self.parting = true;
+    }
+
     /// The sink is dead: what is meant for it is thrown away, but the source is still heard.
     pub(in crate::relay) fn abandon_sink(&mut self) {
         self.queue = None;
@@ -72,9 +77,21 @@ impl Flow {
         self.put_close || self.has_passed_close()
     }
 
+    /// A Close of ours has gone to the sink, or is queued for it.
+    pub(in crate::relay) fn put_close(&self) -> bool {
+        self.put_close
+    }
+
     /// The source's own Close frame has gone to the sink, or is queued for it; known until the sink is over.
     pub(in crate::relay) fn has_passed_close(&self) -> bool {
         self.phase != Phase::Discard && self.heard_close()
+    }
+
+    /// The source's Close frame is in this chunk, and nothing comes after it.
+    pub(in crate::relay) fn ends_with_close(&self, chunk: &[u8]) -> bool {
+        let mut ahead = self.tracker.clone();
+        ahead.walk(chunk);
+        ahead.close().is_some() && ahead.violation().is_none()
     }
 
     /// The source has sent its Close frame.
