@@ -12,6 +12,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -99,11 +100,11 @@ pub async fn run<D: Deliver>(
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut told = None;
+    let mut stopped = pin!(async { stop.wait_for(|stop| *stop).await.map_or((), drop) });
     loop {
-        let stopped = async { stop.wait_for(|stop| *stop).await.map_or((), drop) };
         tokio::select! {
             biased;
-            () = stopped => break,
+            () = &mut stopped => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => door.admit(stream, address),
                 Err(error) if is_about_the_connection(&error) => {}

@@ -33,33 +33,37 @@ pub use self::peer::{Forwarding, Peer};
 /// the trusted proxies say of it.
 pub fn to_backend(headers: &mut HeaderMap, peer: &Peer, route: &Route, kind: Kind) -> IpAddr {
     let client = peer.client(headers);
-    let trailers = tokens(headers, &header::TE).any(|token| token.eq_ignore_ascii_case(b"trailers"));
-    drop_hop_by_hop(headers);
-    drop_all(headers, |name| is_alias(name.as_str()));
+    match kind {
+        Kind::WebSocket(_) => {
+            upgrade_next_hop(headers, |name| is_of_a_body(name) || is_alias(name));
+        }
+        Kind::Plain => {
+            let trailers = tokens(headers, &header::TE).any(|token| token.eq_ignore_ascii_case(b"trailers"));
+            drop_hop_by_hop(headers, is_alias);
+            if trailers {
+                // RFC 9110 10.1.4: whoever sends TE nominates it.
+                headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+                headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            }
+        }
+    }
     forwarded::set(headers, peer, client, route.forwarded);
     set_request_id(headers, peer);
     if let HostRewrite::Set(host) = &route.host {
         headers.insert(header::HOST, host.clone());
     }
-    match kind {
-        Kind::WebSocket(_) => {
-            // It can only say 0, and says nothing that the backend needs.
-            headers.remove(header::CONTENT_LENGTH);
-            // Without a body there is nothing to go on with (RFC 9110, 10.1.1), and a 100 before the 101 only confuses. Nor
-            // can there be trailers.
-            headers.remove(header::EXPECT);
-            headers.remove(header::TRAILER);
-            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        }
-        Kind::Plain if trailers => {
-            // RFC 9110 10.1.4: whoever sends TE nominates it.
-            headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
-            headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        }
-        Kind::Plain => {}
-    }
     client
+}
+
+/// What a request for a WebSocket has no use for: its length can only be 0; without a body there is nothing to go on with
+/// (RFC 9110, 10.1.1), and a 100 before the 101 only confuses; nor can there be trailers.
+fn is_of_a_body(name: &HeaderName) -> bool {
+    [header::CONTENT_LENGTH, header::EXPECT, header::TRAILER].contains(name)
+}
+
+/// Turns a backend's 101 into the one for the client.
+pub fn switching(headers: &mut HeaderMap) {
+    upgrade_next_hop(headers, |_| false);
 }
 
 /// Drops what belongs to the backend's connection from an answer that is no 101.
@@ -68,11 +72,10 @@ pub fn to_backend(headers: &mut HeaderMap, peer: &Peer, route: &Route, kind: Kin
 pub fn strip_response(status: StatusCode, headers: &mut HeaderMap) {
     let websocket = status == StatusCode::UPGRADE_REQUIRED
         && tokens(headers, &header::UPGRADE).any(|token| token.eq_ignore_ascii_case(b"websocket"));
-    drop_hop_by_hop(headers);
+    drop_hop_by_hop(headers, |_| false);
     say_length_once(headers);
     if websocket {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        say_upgrade(headers);
     }
 }
 
@@ -93,7 +96,7 @@ fn say_length_once(headers: &mut HeaderMap) {
 /// make no difference.
 pub fn strip_trailers(trailers: &mut HeaderMap) {
     drop_all(trailers, |name| {
-        HOP_BY_HOP.contains(name) || is_essential(name) || is_alias(name.as_str())
+        HOP_BY_HOP.contains(name) || is_essential(name) || is_alias(name)
     });
 }
 
@@ -114,16 +117,37 @@ static HOP_BY_HOP: [HeaderName; 9] = [
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    // Nearly always this names only fields of the list below, and then nothing is allocated.
-    let nominated: Vec<HeaderName> = tokens(headers, &header::CONNECTION)
+/// Drops what belongs to one connection, and what else is `doomed`: all names are looked at once.
+fn drop_hop_by_hop(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
+    let nominated = nominated(headers);
+    drop_all(headers, |name| {
+        HOP_BY_HOP.contains(name) || nominated.contains(name) || doomed(name)
+    });
+}
+
+/// The same, but the next hop is to be upgraded as well: that is said in the place where it was said to us.
+fn upgrade_next_hop(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
+    let nominated = nominated(headers);
+    say_upgrade(headers);
+    drop_all(headers, |name| {
+        let said = *name == header::CONNECTION || *name == header::UPGRADE;
+        !said && (HOP_BY_HOP.contains(name) || nominated.contains(name) || doomed(name))
+    });
+}
+
+fn say_upgrade(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+/// The fields that `Connection` names and that go with it. Nearly always they are all in the list above, and then nothing
+/// is allocated.
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    tokens(headers, &header::CONNECTION)
         .filter(|token| !COMMON.iter().any(|common| token.eq_ignore_ascii_case(common)))
         .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| !is_essential(name))
-        .collect();
-    drop_all(headers, |name| {
-        HOP_BY_HOP.contains(name) || nominated.contains(name)
-    });
+        .collect()
 }
 
 /// One look at each name that is there costs less than a search for each that might be.
@@ -152,14 +176,15 @@ fn is_essential(name: &HeaderName) -> bool {
 }
 
 /// Whether a name with `_` becomes one of these when `_` is read as `-`.
-fn is_alias(name: &str) -> bool {
+fn is_alias(name: &HeaderName) -> bool {
+    let name = name.as_str();
     let reads_as = |start: &str| {
         name.bytes()
             .map(|b| if b == b'_' { b'-' } else { b })
             .take(start.len())
             .eq(start.bytes())
     };
-    name.contains('_')
+    name.as_bytes().contains(&b'_')
         && (["x-forwarded-", "sec-websocket-", "content-"]
             .iter()
             .any(|prefix| reads_as(prefix))
@@ -178,10 +203,15 @@ fn set_request_id(headers: &mut HeaderMap, peer: &Peer) {
     if peer.is_trusted() && given.next().is_some_and(usable) && given.next().is_none() {
         return;
     }
-    let id = format!("{:032x}", fastrand::u128(..));
+    // By hand: formatting a number of 128 bits costs as much as the routing of its request.
+    let mut id = [0; 32];
+    fastrand::fill(&mut id);
+    for digit in &mut id {
+        *digit = b"0123456789abcdef"[usize::from(*digit % 16)];
+    }
     headers.insert(
         X_REQUEST_ID,
-        HeaderValue::try_from(id).expect("hexadecimal digits make a field value"),
+        HeaderValue::from_bytes(&id).expect("hexadecimal digits make a field value"),
     );
 }
 

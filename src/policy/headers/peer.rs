@@ -63,10 +63,9 @@ impl Peer {
     pub fn new(address: SocketAddr, forwarding: &Arc<Forwarding>) -> Self {
         // A listener on [::] sees IPv4 clients as ::ffff:a.b.c.d; rules and backends know them as a.b.c.d.
         let address = address.ip().to_canonical();
-        let text = HeaderValue::try_from(address.to_string()).expect("an address makes a field value");
         Self {
             address,
-            text,
+            text: text(address),
             trusted: forwarding.trusts(address),
             forwarding: Arc::clone(forwarding),
         }
@@ -117,6 +116,27 @@ impl Peer {
     }
 }
 
+/// An address as a field's value. By hand where it is short: every connection needs it, and formatting takes forty times as
+/// long.
+fn text(address: IpAddr) -> HeaderValue {
+    let value = match address {
+        IpAddr::V4(address) => {
+            let mut text = Vec::with_capacity("255.255.255.255".len());
+            for octet in address.octets() {
+                if !text.is_empty() {
+                    text.push(b'.');
+                }
+                let digits = [octet / 100, octet / 10 % 10, octet % 10];
+                let zeros = digits[..2].iter().take_while(|digit| **digit == 0).count();
+                text.extend(digits[zeros..].iter().map(|digit| b'0' + digit));
+            }
+            HeaderValue::try_from(text)
+        }
+        IpAddr::V6(address) => HeaderValue::try_from(address.to_string()),
+    };
+    value.expect("an address makes a field value")
+}
+
 /// Reads an entry of `X-Forwarded-For`: an address, with a port from some proxies.
 pub(super) fn parse_address(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?;
@@ -140,4 +160,25 @@ fn canonical(net: &IpNet) -> IpNet {
         return v4.into();
     }
     *net
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_address_is_written_as_the_standard_library_writes_it(address: IpAddr) {
+            prop_assert_eq!(text(address), address.to_string());
+        }
+    }
+
+    #[test]
+    fn an_address_has_no_leading_zeros_and_no_digit_is_lost() {
+        for address in ["0.0.0.0", "1.10.100.255", "9.99.109.200"] {
+            assert_eq!(text(address.parse().unwrap()), address);
+        }
+    }
 }

@@ -470,7 +470,7 @@ proptest! {
             };
             prop_assert_eq!(all(&after, name.as_str()), ours);
         }
-        prop_assert!(!after.keys().any(|name| is_alias(name.as_str())));
+        prop_assert!(!after.keys().any(is_alias));
 
         if !trusted {
             let mut again = after.clone();
