@@ -30,7 +30,7 @@ use std::{
 
 use discovery::Endpoint;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Request, Response, StatusCode, header, response};
+use http::{HeaderMap, Request, Response, StatusCode, response};
 use tokio::time::Instant;
 
 use self::attempt::{Attempts, Failed, Offered, Success};
@@ -40,7 +40,10 @@ use crate::{
     answer::Body,
     balance::Bond,
     listen::{Arrival, Incoming, Kind, Upgrade},
-    policy::{headers::strip_response, out_of_order},
+    policy::{
+        headers::{self, strip_response},
+        out_of_order,
+    },
     route::Matched,
     router::{Planned, Router, UnderWay},
     telemetry::metrics::HandshakeEnd,
@@ -124,36 +127,39 @@ impl tower::Service<Request<Incoming>> for Forward {
 // === impl Handshake ===
 
 impl Handshake {
-    async fn run(self) -> Response<Body> {
+    /// Not an `async fn`: its future would hold the handshake twice.
+    fn run(self) -> impl Future<Output = Response<Body>> {
         let mut verdict = Verdict::new(&self);
-        match self.attempt().await {
-            Ok(Success::Upgraded {
-                head,
-                stream,
-                early,
-                lease,
-            }) => {
-                verdict.reached(HandshakeEnd::Upgraded);
-                let response = self.minted(lease.endpoint(), switching(head)).await;
-                self.arrival.hand_over(Opening {
-                    router: self.router,
-                    planned: self.matched.planned,
-                    client: self.matched.client,
-                    backend: stream,
+        async move {
+            match self.attempt().await {
+                Ok(Success::Upgraded {
+                    head,
+                    stream,
                     early,
                     lease,
-                    under_way: self.under_way,
-                });
-                response
-            }
-            Ok(Success::Refused { response, endpoint }) => {
-                verdict.reached(HandshakeEnd::RefusedByBackend);
-                self.minted(&endpoint, refusal(response)).await
-            }
-            Err(failed) => {
-                verdict.end = failed.end;
-                self.log_failure(&failed);
-                failed.answer().into_response()
+                }) => {
+                    verdict.reached(HandshakeEnd::Upgraded);
+                    let response = self.minted(lease.endpoint(), switching(head)).await;
+                    self.arrival.hand_over(Opening {
+                        router: self.router,
+                        planned: self.matched.planned,
+                        client: self.matched.client,
+                        backend: stream,
+                        early,
+                        lease,
+                        under_way: self.under_way,
+                    });
+                    response
+                }
+                Ok(Success::Refused { response, endpoint }) => {
+                    verdict.reached(HandshakeEnd::RefusedByBackend);
+                    self.minted(&endpoint, refusal(response)).await
+                }
+                Err(failed) => {
+                    verdict.failed(failed.end);
+                    self.log_failure(&failed);
+                    failed.answer().into_response()
+                }
             }
         }
     }
@@ -178,7 +184,8 @@ impl Handshake {
     /// The answer with what ties the client to its endpoint.
     async fn minted(&self, endpoint: &Endpoint, response: Response<Body>) -> Response<Body> {
         match &self.tie {
-            Some(tie) => tie.mint(endpoint, response).await,
+            // Boxed: without affinity there is no room for it.
+            Some(tie) => Box::pin(tie.mint(endpoint, response)).await,
             None => response,
         }
     }
@@ -221,10 +228,7 @@ fn switching(head: response::Parts) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *response.headers_mut() = head.headers;
-    strip_response(StatusCode::SWITCHING_PROTOCOLS, response.headers_mut());
-    let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, http::HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, http::HeaderValue::from_static("websocket"));
+    headers::switching(response.headers_mut());
     response
 }
 
@@ -245,6 +249,10 @@ impl Verdict {
             started: handshake.started,
             end: HandshakeEnd::ClientGone,
         }
+    }
+
+    fn failed(&mut self, end: HandshakeEnd) {
+        self.end = end;
     }
 
     fn reached(&mut self, end: HandshakeEnd) {

@@ -4,8 +4,9 @@
 //! the stack of steps behind.
 //!
 //! - A PROXY header, TLS and the request head come in this order and have one deadline together.
-//! - HTTP/1.1 is hyper's, with bounds on the head's size and fields.
-//! - After the 101 the socket is taken back out of hyper, and hyper keeps nothing of the connection.
+//! - HTTP/1.1 is hyper's, with bounds on the head's size and fields; all but a plain request for a WebSocket, which costs
+//!   half as much without it (`upgrade`).
+//! - After the 101 nothing of HTTP is kept of the connection.
 //! - HTTP/2 is h2's: a connection of many requests and sessions, each on a stream that ends when it does.
 //!
 //! Not here: where a request goes ([`crate::route`]) and what else it must satisfy ([`crate::policy`]).
@@ -20,6 +21,7 @@ mod linger;
 mod preface;
 pub mod proxy;
 mod serve;
+mod upgrade;
 
 use std::{
     net::SocketAddr,

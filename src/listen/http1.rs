@@ -1,13 +1,16 @@
 //! HTTP/1.1 on one connection, until it turns out to be HTTP/2.
 
 use std::{
+    cell::Cell,
     convert::Infallible,
-    future::poll_fn,
+    future::{Ready, poll_fn, ready},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{self, Context, Poll},
 };
 
+use bytes::Bytes;
+use futures_util::future::Either;
 use http::{Request, Response, StatusCode};
 use hyper::{
     server::conn::http1::{self, Parts},
@@ -17,11 +20,45 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 use tower::{ServiceExt, util::Oneshot};
 
-use super::{Arrival, Incoming, http2, linger::linger, preface::Sniffed, serve::Connection};
+use super::{
+    Arrival, Incoming, http2,
+    linger::linger,
+    preface::Sniffed,
+    serve::Connection,
+    upgrade::{Asked, Unfinished, first_bytes},
+};
 use crate::{answer::Body, relay::Stream, stack::Stack, timers::HyperTimer};
 
 /// Serves one connection until it ends or is upgraded.
-pub(super) async fn serve<S>(stream: S, connection: Connection)
+///
+/// Not an `async fn`: its future would hold all of this twice.
+pub(super) fn serve<S>(mut stream: S, connection: Connection) -> impl Future<Output = ()>
+where
+    S: Stream + Send + 'static,
+{
+    let deadline = connection.deadline();
+    async move {
+        let Some(seen) = first_bytes(&mut stream, deadline).await else {
+            return;
+        };
+        // Boxed: what becomes a session has no room for HTTP.
+        let Some(asked) = Asked::read(&seen, &connection.rules.limits) else {
+            return Box::pin(converse(stream, connection, seen, None)).await;
+        };
+        if let Some(unfinished) = asked.serve(stream, connection, seen).await {
+            let Unfinished {
+                stream,
+                connection,
+                seen,
+                answer,
+            } = *unfinished;
+            Box::pin(converse(stream, connection, seen, Some(answer))).await;
+        }
+    }
+}
+
+/// Has hyper serve a connection from what was `seen` of it; the first request may have been answered already.
+async fn converse<S>(stream: S, connection: Connection, seen: Bytes, answer: Option<Response<Body>>)
 where
     S: Stream + Send + 'static,
 {
@@ -29,6 +66,7 @@ where
     let requests = Requests {
         arrival: Arc::clone(&arrival),
         stack: connection.stack.clone(),
+        answer: Cell::new(answer),
     };
     let limits = &connection.rules.limits;
     let mut http = http1::Builder::new();
@@ -42,15 +80,15 @@ where
     if limits.request_headers != HYPER_HEADERS {
         http.max_headers(limits.request_headers);
     }
-    let stream = Sniffed::new(stream, connection.rules.http2);
+    let stream = Sniffed::new(stream, seen, connection.rules.http2);
     let mut http = http.serve_connection(TokioIo::new(stream), requests);
     let served = poll_fn(|cx| http.poll_without_shutdown(cx)).await;
     let Parts { io, read_buf, .. } = http.into_parts();
     // An error is the client's: too slow, too long, gone. hyper has answered where an answer was due.
     match (served, arrival.opening()) {
         (Ok(()), Some(opening)) => {
-            let stream = io.into_inner().into_inner();
-            opening.begin(stream, read_buf.to_vec(), connection.permit);
+            let (stream, unread) = io.into_inner().into_parts();
+            opening.begin(stream, [read_buf, unread].concat(), connection.permit);
         }
         _ => match io.into_inner().into_http2() {
             // Boxed: hardly any connection needs it, and all would have room for it.
@@ -67,6 +105,8 @@ const HYPER_HEADERS: usize = 100;
 struct Requests {
     arrival: Arc<Arrival>,
     stack: Stack,
+    /// To the first of them, where the stack has seen it already.
+    answer: Cell<Option<Response<Body>>>,
 }
 
 impl Service<Request<hyper::body::Incoming>> for Requests {
@@ -75,26 +115,33 @@ impl Service<Request<hyper::body::Incoming>> for Requests {
     type Future = Answering;
 
     fn call(&self, request: Request<hyper::body::Incoming>) -> Self::Future {
-        let mut request = request.map(Incoming::from);
-        request.extensions_mut().insert(Arc::clone(&self.arrival));
+        let reply = if let Some(answer) = self.answer.take() {
+            Either::Left(ready(Ok(answer)))
+        } else {
+            let mut request = request.map(Incoming::from);
+            request.extensions_mut().insert(Arc::clone(&self.arrival));
+            Either::Right(self.stack.clone().oneshot(request))
+        };
         Answering {
-            reply: self.stack.clone().oneshot(request),
+            reply,
             arrival: Arc::clone(&self.arrival),
         }
     }
 }
 
+type Reply = Result<Response<Body>, Infallible>;
+
 /// The answer to a request. A layer may have made something else of a 101: then there is no session.
 struct Answering {
-    reply: Oneshot<Stack, Request<Incoming>>,
+    reply: Either<Ready<Reply>, Oneshot<Stack, Request<Incoming>>>,
     arrival: Arc<Arrival>,
 }
 
 impl Future for Answering {
-    type Output = Result<Response<Body>, Infallible>;
+    type Output = Reply;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let reply = ready!(Pin::new(&mut self.reply).poll(cx))?;
+        let reply = task::ready!(Pin::new(&mut self.reply).poll(cx))?;
         if reply.status() != StatusCode::SWITCHING_PROTOCOLS {
             drop(self.arrival.opening());
         }

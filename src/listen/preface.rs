@@ -1,10 +1,9 @@
 //! HTTP/2 with prior knowledge, told from HTTP/1 by its first bytes (RFC 9113, 3.3 and 3.4).
 //!
-//! In: a fresh stream. Out: the same stream to be read as HTTP/1; or, where the preface of HTTP/2 comes, an end of it,
-//! and the whole of it again from [`Sniffed::into_http2`].
+//! In: a stream and what was first read of it. Out: the same stream to be read as HTTP/1 from its first byte; or, where the
+//! preface of HTTP/2 comes, an end of it, and the whole of it again from [`Sniffed::into_http2`].
 //!
-//! A request of HTTP/1 is read where its reader wants it and is only looked at there: no call to the kernel is made for
-//! it, and no byte copied. What begins like the preface is held until it is clear.
+//! What begins like the preface is held until it is clear.
 //!
 //! Not here: how long it may take, which is up to who reads.
 
@@ -14,6 +13,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A stream of which it is not known yet what is spoken on it.
@@ -25,31 +25,37 @@ pub(super) struct Sniffed<S> {
 
 #[derive(Debug)]
 enum State {
-    /// Nothing has come.
-    Fresh,
     /// What has come may become the preface.
     Unclear(Vec<u8>),
     /// Whatever comes is the reader's.
     Open,
     /// Begins with these bytes.
-    Http2(Vec<u8>),
+    Http2(Bytes),
     /// These come again before what follows.
-    Again(Vec<u8>),
+    Again(Bytes),
 }
 
 /// No request of HTTP/1 can begin like this: there is no version 2.0 of it.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl<S> Sniffed<S> {
-    /// `look`: whether HTTP/2 is spoken here at all.
-    pub(super) fn new(stream: S, look: bool) -> Self {
-        let state = if look { State::Fresh } else { State::Open };
+    /// `seen` was read before; `look`: whether HTTP/2 is spoken here at all.
+    pub(super) fn new(stream: S, seen: Bytes, look: bool) -> Self {
+        let compared = seen.len().min(PREFACE.len());
+        let state = match look && seen[..compared] == PREFACE[..compared] {
+            false => State::Again(seen),
+            true if compared == PREFACE.len() => State::Http2(seen),
+            true => State::Unclear(seen.into()),
+        };
         Self { stream, state }
     }
 
-    /// The stream, where HTTP/1 has been read.
-    pub(super) fn into_inner(self) -> S {
-        self.stream
+    /// The stream, where HTTP/1 has been read, and what did not come again.
+    pub(super) fn into_parts(self) -> (S, Bytes) {
+        match self.state {
+            State::Again(seen) => (self.stream, seen),
+            _ => (self.stream, Bytes::new()),
+        }
     }
 
     /// The stream from its first byte if it is one of HTTP/2, else as it is.
@@ -65,25 +71,6 @@ impl<S> Sniffed<S> {
 }
 
 impl<S: AsyncRead + Unpin> Sniffed<S> {
-    fn poll_fresh(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        let first = &buf.filled()[before..];
-        let compared = first.len().min(PREFACE.len());
-        if compared == 0 || first[..compared] != PREFACE[..compared] {
-            self.state = State::Open;
-            return Poll::Ready(Ok(()));
-        }
-        let seen = first.to_vec();
-        buf.set_filled(before);
-        if compared == PREFACE.len() {
-            self.state = State::Http2(seen);
-            return Poll::Ready(Ok(()));
-        }
-        self.state = State::Unclear(seen);
-        self.poll_unclear(cx, buf)
-    }
-
     /// Comes here only where a client sends its first bytes one by one.
     fn poll_unclear(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         while let State::Unclear(seen) = &mut self.state {
@@ -96,7 +83,7 @@ impl<S: AsyncRead + Unpin> Sniffed<S> {
                 buf.put_slice(seen);
                 self.state = State::Open;
             } else if seen.len() == PREFACE.len() {
-                self.state = State::Http2(std::mem::take(seen));
+                self.state = State::Http2(std::mem::take(seen).into());
             }
         }
         Poll::Ready(Ok(()))
@@ -106,9 +93,7 @@ impl<S: AsyncRead + Unpin> Sniffed<S> {
         if let State::Again(seen) = &mut self.state
             && !seen.is_empty()
         {
-            let n = seen.len().min(buf.remaining());
-            buf.put_slice(&seen[..n]);
-            seen.drain(..n);
+            buf.put_slice(&seen.split_to(seen.len().min(buf.remaining())));
             return Poll::Ready(Ok(()));
         }
         // From here on it is a stream like any other.
@@ -125,7 +110,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sniffed<S> {
     ) -> Poll<io::Result<()>> {
         match self.state {
             State::Open => Pin::new(&mut self.stream).poll_read(cx, buf),
-            State::Fresh => self.poll_fresh(cx, buf),
             State::Unclear(_) => self.poll_unclear(cx, buf),
             // To whoever reads HTTP/1, the stream is over.
             State::Http2(_) => Poll::Ready(Ok(())),
@@ -166,9 +150,9 @@ mod tests {
 
     use super::*;
 
-    async fn read_all(pieces: &[&[u8]], look: bool) -> (Vec<u8>, Sniffed<DuplexStream>) {
+    async fn read_all(seen: &[u8], pieces: &[&[u8]], look: bool) -> (Vec<u8>, Sniffed<DuplexStream>) {
         let (mut peer, stream) = duplex(1);
-        let mut sniffed = Sniffed::new(stream, look);
+        let mut sniffed = Sniffed::new(stream, Bytes::copy_from_slice(seen), look);
         let mut read = Vec::new();
         let sending = async {
             for piece in pieces {
@@ -184,7 +168,7 @@ mod tests {
                 let mut rest = Vec::new();
                 sniffed.stream.read_to_end(&mut rest).await.unwrap();
                 if let State::Http2(seen) = &mut sniffed.state {
-                    seen.extend(rest);
+                    *seen = [seen, &rest[..]].concat().into();
                 }
             }
         });
@@ -193,12 +177,16 @@ mod tests {
 
     #[tokio::test]
     async fn the_preface_ends_the_stream_for_http1_and_comes_again_for_http2() {
-        let (read, sniffed) = read_all(&[PREFACE, b"\0\0\0\x04\0\0\0\0\0"], true).await;
-        assert_eq!(read, b"");
-        let mut rewound = sniffed.into_http2().unwrap();
-        let mut again = Vec::new();
-        rewound.read_to_end(&mut again).await.unwrap();
-        assert_eq!(again, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+        let sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        for first in [1, PREFACE.len(), sent.len()] {
+            let (seen, rest) = sent.split_at(first);
+            let (read, sniffed) = read_all(seen, &[rest], true).await;
+            assert_eq!(read, b"");
+            let mut rewound = sniffed.into_http2().unwrap();
+            let mut again = Vec::new();
+            rewound.read_to_end(&mut again).await.unwrap();
+            assert_eq!(again, sent);
+        }
     }
 
     #[tokio::test]
@@ -211,15 +199,26 @@ mod tests {
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r",
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r and more",
         ] {
-            let (read, sniffed) = read_all(&[request], true).await;
-            assert_eq!(read, request);
-            assert!(sniffed.into_http2().is_err());
+            for first in [request.len().min(1), request.len()] {
+                let (seen, rest) = request.split_at(first);
+                let (read, sniffed) = read_all(seen, &[rest], true).await;
+                assert_eq!(read, request);
+                assert!(sniffed.into_http2().is_err());
+            }
         }
     }
 
     #[tokio::test]
+    async fn what_did_not_come_again_is_given_back() {
+        let (_peer, stream) = duplex(1);
+        let mut sniffed = Sniffed::new(stream, Bytes::from_static(b"abc"), true);
+        assert_eq!(sniffed.read_u8().await.unwrap(), b'a');
+        assert_eq!(sniffed.into_parts().1, "bc");
+    }
+
+    #[tokio::test]
     async fn where_http2_is_not_spoken_its_preface_is_a_bad_request_of_http1() {
-        let (read, sniffed) = read_all(&[PREFACE], false).await;
+        let (read, sniffed) = read_all(PREFACE, &[], false).await;
         assert_eq!(read, PREFACE);
         assert!(sniffed.into_http2().is_err());
     }

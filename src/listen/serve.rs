@@ -158,7 +158,7 @@ impl Connection {
     }
 
     /// By when its first request must be there.
-    fn deadline(&self) -> Instant {
+    pub(super) fn deadline(&self) -> Instant {
         self.at + self.rules.limits.request_deadline
     }
 }

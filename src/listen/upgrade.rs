@@ -1,0 +1,269 @@
+//! A request for a WebSocket that begins its connection and is there in one piece, read without hyper.
+//!
+//! In: the first bytes of a connection. Out: a session; or an answer that is none, for hyper to write.
+//!
+//! - Nearly every request for a WebSocket is such a one, and hyper's server, made for many requests and their bodies, was
+//!   a quarter of the work of a handshake.
+//! - Whatever is not plainly that (another method, an absolute target, a body, a malformed or a long head, one in two
+//!   pieces) is hyper's, from its first byte. So is every answer but a 101: hyper reads the request again, is told the
+//!   answer, and goes on with the connection.
+//! - Both read a head with httparse, and one that both would take is the same to both.
+//! - While the answer is on its way a client that leaves ends its request. What it sends by then is kept, up to
+//!   [`EARLY`].
+//!
+//! Not here: whether the request is a valid one ([`handshake`](super::handshake)).
+
+use std::{
+    future::poll_fn,
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request::Parts,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
+    time::Instant,
+};
+use tower::Service;
+
+use super::{Incoming, serve::Connection};
+use crate::{answer::Body, config::Limits, relay::Stream, timers::timeout_at};
+
+/// The head of a request for a WebSocket.
+pub(super) struct Asked {
+    head: Parts,
+    /// Bytes that it took.
+    length: usize,
+}
+
+/// A connection that is to be gone on with in HTTP.
+pub(super) struct Unfinished<S> {
+    pub(super) stream: S,
+    pub(super) connection: Connection,
+    /// What was read of it.
+    pub(super) seen: Bytes,
+    /// The answer to the request that it begins with.
+    pub(super) answer: Response<Body>,
+}
+
+/// What is read at once of a connection, and the most fields of a head that is read here.
+const FIRST: usize = 8 * 1024;
+const FIELDS: usize = 64;
+
+/// Bytes of a client that are taken before its 101.
+const EARLY: usize = 64 * 1024;
+
+/// What most heads of a 101 fit in.
+const HEAD: usize = 512;
+
+/// What a client sends first; `None` if it leaves or says nothing in time.
+pub(super) async fn first_bytes<S>(stream: &mut S, deadline: Instant) -> Option<Bytes>
+where
+    S: AsyncRead + Unpin,
+{
+    let first = poll_fn(|cx| poll_some(cx, stream, Bytes::copy_from_slice));
+    let first = timeout_at(deadline, first).await.ok()?.ok()?;
+    (!first.is_empty()).then_some(first)
+}
+
+/// Hands over what has come, as far as it fits on the stack.
+fn poll_some<S, T>(cx: &mut Context<'_>, stream: &mut S, take: impl FnOnce(&[u8]) -> T) -> Poll<io::Result<T>>
+where
+    S: AsyncRead + Unpin,
+{
+    let mut buffer = [const { MaybeUninit::uninit() }; FIRST];
+    let mut buffer = ReadBuf::uninit(&mut buffer);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    Poll::Ready(Ok(take(buffer.filled())))
+}
+
+impl Asked {
+    /// Reads the head, if it is plainly that of a request for a WebSocket.
+    pub(super) fn read(seen: &Bytes, limits: &Limits) -> Option<Self> {
+        // By far the most other requests can be told by this.
+        if !seen.starts_with(b"GET /") {
+            return None;
+        }
+        let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
+        let mut request = httparse::Request::new(&mut []);
+        let Ok(httparse::Status::Complete(length)) = request.parse_with_uninit_headers(seen, &mut fields)
+        else {
+            return None;
+        };
+        let fits = length <= limits.request_head && request.headers.len() <= limits.request_headers;
+        if !fits || request.version != Some(1) {
+            return None;
+        }
+        let head = head(seen, &request)?;
+        let is_plain = head.headers.contains_key(header::UPGRADE)
+            && ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::EXPECT]
+                .iter()
+                .any(|name| head.headers.contains_key(name));
+        is_plain.then_some(Self { head, length })
+    }
+
+    /// Sends it through the stack and begins the session, or returns what there is to be answered.
+    ///
+    /// Not an `async fn`: its future would hold all of this twice.
+    pub(super) fn serve<S>(
+        self,
+        mut stream: S,
+        mut connection: Connection,
+        seen: Bytes,
+    ) -> impl Future<Output = Option<Box<Unfinished<S>>>>
+    where
+        S: Stream + Send + 'static,
+    {
+        let arrival = connection.arrival();
+        let mut request = Request::from_parts(self.head, Incoming::empty());
+        request.extensions_mut().insert(Arc::clone(&arrival));
+        let length = self.length;
+        let mut early = seen[length..].to_vec();
+        async move {
+            let Ok(()) = poll_fn(|cx| connection.stack.poll_ready(cx)).await;
+            let answer = connection.stack.call(request);
+            let Ok(answer) = unless_gone(answer, &mut stream, &mut early).await?;
+            match arrival.opening() {
+                Some(opening) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    stream.write_all(&switching(&answer)).await.ok()?;
+                    stream.flush().await.ok()?;
+                    opening.begin(stream, early, connection.permit);
+                    None
+                }
+                // A layer may have made something else of a 101, and then there is no session.
+                _ => Some(Box::new(Unfinished {
+                    stream,
+                    connection,
+                    seen: [&seen[..length], &early].concat().into(),
+                    answer,
+                })),
+            }
+        }
+    }
+}
+
+fn head(seen: &Bytes, request: &httparse::Request<'_, '_>) -> Option<Parts> {
+    let target = seen.slice_ref(request.path?.as_bytes());
+    let (mut head, ()) = Request::new(()).into_parts();
+    head.method = Method::GET;
+    head.version = Version::HTTP_11;
+    head.uri = Uri::from_maybe_shared(target).ok()?;
+    // The steps of the stack add some.
+    head.headers.reserve(request.headers.len() + ADDED);
+    for field in request.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        let value = HeaderValue::from_maybe_shared(seen.slice_ref(field.value)).ok()?;
+        head.headers.append(name, value);
+    }
+    Some(head)
+}
+
+/// Fields that a backend is told more than the client said, usually.
+const ADDED: usize = 6;
+
+/// Waits for the answer, and meanwhile for the client to leave: then there is none.
+async fn unless_gone<S, T>(
+    mut answer: impl Future<Output = T> + Unpin,
+    stream: &mut S,
+    early: &mut Vec<u8>,
+) -> Option<T>
+where
+    S: AsyncRead + Unpin,
+{
+    poll_fn(|cx| {
+        if let Poll::Ready(answer) = Pin::new(&mut answer).poll(cx) {
+            return Poll::Ready(Some(answer));
+        }
+        while early.len() < EARLY {
+            let before = early.len();
+            match ready!(poll_some(cx, stream, |bytes| early.extend_from_slice(bytes))) {
+                Ok(()) if early.len() > before => {}
+                Ok(()) | Err(_) => return Poll::Ready(None),
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// The head of a 101 on the wire.
+fn switching(answer: &Response<Body>) -> Vec<u8> {
+    let mut head = Vec::with_capacity(HEAD);
+    head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+    for (name, value) in answer.headers() {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            head.extend_from_slice(part);
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        connections: None,
+        request_head: 16 * 1024,
+        request_headers: 100,
+        request_deadline: std::time::Duration::from_secs(10),
+    };
+
+    fn read(text: &str) -> Option<Asked> {
+        Asked::read(&Bytes::copy_from_slice(text.as_bytes()), &LIMITS)
+    }
+
+    const GOOD: &str = "GET /room?x=1 HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nX: 1\r\nx: 2\r\n\r\n";
+
+    #[test]
+    fn a_whole_head_is_read_as_it_came_and_what_follows_is_left() {
+        let asked = read(&format!("{GOOD}frames")).unwrap();
+        assert_eq!(asked.length, GOOD.len());
+        assert_eq!(asked.head.uri, "/room?x=1");
+        assert_eq!(asked.head.version, Version::HTTP_11);
+        let twice: Vec<_> = asked.head.headers.get_all("x").iter().collect();
+        assert_eq!(twice, ["1", "2"]);
+    }
+
+    #[test]
+    fn whatever_is_not_plainly_a_request_for_a_websocket_is_hypers() {
+        for other in [
+            &GOOD[..GOOD.len() - 1],
+            &GOOD.replace("GET", "POST"),
+            &GOOD.replace("GET /", "GET http://a/"),
+            &GOOD.replace("1.1", "1.0"),
+            &GOOD.replace("Upgrade", "Downgrade"),
+            &GOOD.replace("X:", "Content-Length:"),
+            &GOOD.replace("X:", "Transfer-Encoding:"),
+            &GOOD.replace("X:", "Expect:"),
+            &GOOD.replace("X:", "X :"),
+            &GOOD.replace("Host: a", "Host: a\r\n b"),
+            &GOOD.replace("X: 1\r\n", &"X: 1\r\n".repeat(FIELDS)),
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        ] {
+            assert!(read(other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_head_beyond_the_limits_is_hypers_to_refuse() {
+        let seen = Bytes::from_static(GOOD.as_bytes());
+        let length = Limits {
+            request_head: GOOD.len() - 1,
+            ..LIMITS
+        };
+        assert!(Asked::read(&seen, &length).is_none());
+        let fields = Limits {
+            request_headers: 3,
+            ..LIMITS
+        };
+        assert!(Asked::read(&seen, &fields).is_none());
+    }
+}
