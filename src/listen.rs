@@ -13,6 +13,7 @@
 
 mod accept;
 mod admission;
+mod first;
 pub mod handshake;
 mod http1;
 mod http2;

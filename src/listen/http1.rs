@@ -21,25 +21,31 @@ use tokio::time::Instant;
 use tower::{ServiceExt, util::Oneshot};
 
 use super::{
-    Arrival, Incoming, http2,
+    Arrival, Incoming,
+    first::await_some,
+    http2,
     linger::linger,
     preface::Sniffed,
     serve::Connection,
-    upgrade::{Asked, Unfinished, first_bytes},
+    upgrade::{Asked, Unfinished},
 };
 use crate::{answer::Body, relay::Stream, stack::Stack, timers::HyperTimer};
 
-/// Serves one connection until it ends or is upgraded.
+/// Serves one connection until it ends or is upgraded; `seen` is what was read of it, if anything was.
 ///
 /// Not an `async fn`: its future would hold all of this twice.
-pub(super) fn serve<S>(mut stream: S, connection: Connection) -> impl Future<Output = ()>
+pub(super) fn serve<S>(mut stream: S, connection: Connection, seen: Option<Bytes>) -> impl Future<Output = ()>
 where
     S: Stream + Send + 'static,
 {
     let deadline = connection.deadline();
     async move {
-        let Some(seen) = first_bytes(&mut stream, deadline).await else {
-            return;
+        let seen = match seen {
+            Some(seen) => seen,
+            None => match await_some(&mut stream, deadline).await {
+                Some(seen) => seen,
+                None => return,
+            },
         };
         // Boxed: what becomes a session has no room for HTTP.
         let Some(asked) = Asked::read(&seen, &connection.rules.limits) else {

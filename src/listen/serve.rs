@@ -17,7 +17,7 @@ use std::{
 use tokio::{net::TcpStream, time::Instant};
 
 use super::{
-    Accepted, Arrival, Permit, Rules, Site, http1, http2,
+    Accepted, Arrival, Permit, Rules, Site, first, http1, http2,
     proxy::{self, Source},
 };
 use crate::{
@@ -48,7 +48,9 @@ pub(super) struct Connection {
 }
 
 /// Serves one connection until it ends or becomes a session.
-pub async fn serve(accepted: Accepted, stack: Stack, router: Arc<Router>) {
+///
+/// Not an `async fn`: its future would hold all of this twice.
+pub fn serve(accepted: Accepted, stack: Stack, router: Arc<Router>) -> impl Future<Output = ()> + Send {
     let Accepted {
         stream,
         address,
@@ -65,11 +67,17 @@ pub async fn serve(accepted: Accepted, stack: Stack, router: Arc<Router>) {
         stack,
         router,
     };
-    if connection.rules.proxy_protocol || connection.rules.tls.is_some() {
-        // Boxed: a connection without these layers has no room for them.
-        return Box::pin(serve_layered(stream, connection, site)).await;
+    async move {
+        if connection.rules.proxy_protocol || connection.rules.tls.is_some() {
+            // Boxed: a connection without these layers has no room for them.
+            return Box::pin(serve_layered(stream, connection, site)).await;
+        }
+        let Ok(seen) = first::at_hand(&stream) else { return };
+        if seen.as_ref().is_some_and(|seen| seen.is_empty()) {
+            return;
+        }
+        http1::serve(stream, connection, seen).await;
     }
-    http1::serve(stream, connection).await;
 }
 
 /// What comes before HTTP on the wire, and then HTTP.
@@ -81,7 +89,7 @@ async fn serve_layered(mut stream: TcpStream, mut connection: Connection, site: 
         connection.address = address;
     }
     let Some(tls) = connection.rules.tls.clone() else {
-        return http1::serve(stream, connection).await;
+        return http1::serve(stream, connection, None).await;
     };
     let Some((stream, certificate)) = secured(stream, &tls, &connection, &site).await else {
         return;
@@ -89,7 +97,7 @@ async fn serve_layered(mut stream: TcpStream, mut connection: Connection, site: 
     connection.certificate = Some(certificate);
     match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => http2::serve(stream, connection).await,
-        _ => http1::serve(stream, connection).await,
+        _ => http1::serve(stream, connection, None).await,
     }
 }
 

@@ -15,25 +15,21 @@
 
 use std::{
     future::poll_fn,
-    io,
     mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Poll, ready},
 };
 
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request::Parts,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWriteExt, ReadBuf},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tower::Service;
 
-use super::{Incoming, serve::Connection};
-use crate::{answer::Body, config::Limits, relay::Stream, timers::timeout_at};
+use super::{Incoming, first::poll_some, serve::Connection};
+use crate::{answer::Body, config::Limits, relay::Stream};
 
 /// The head of a request for a WebSocket.
 pub(super) struct Asked {
@@ -52,8 +48,7 @@ pub(super) struct Unfinished<S> {
     pub(super) answer: Response<Body>,
 }
 
-/// What is read at once of a connection, and the most fields of a head that is read here.
-const FIRST: usize = 8 * 1024;
+/// The most fields of a head that is read here.
 const FIELDS: usize = 64;
 
 /// Bytes of a client that are taken before its 101.
@@ -61,27 +56,6 @@ const EARLY: usize = 64 * 1024;
 
 /// What most heads of a 101 fit in.
 const HEAD: usize = 512;
-
-/// What a client sends first; `None` if it leaves or says nothing in time.
-pub(super) async fn first_bytes<S>(stream: &mut S, deadline: Instant) -> Option<Bytes>
-where
-    S: AsyncRead + Unpin,
-{
-    let first = poll_fn(|cx| poll_some(cx, stream, Bytes::copy_from_slice));
-    let first = timeout_at(deadline, first).await.ok()?.ok()?;
-    (!first.is_empty()).then_some(first)
-}
-
-/// Hands over what has come, as far as it fits on the stack.
-fn poll_some<S, T>(cx: &mut Context<'_>, stream: &mut S, take: impl FnOnce(&[u8]) -> T) -> Poll<io::Result<T>>
-where
-    S: AsyncRead + Unpin,
-{
-    let mut buffer = [const { MaybeUninit::uninit() }; FIRST];
-    let mut buffer = ReadBuf::uninit(&mut buffer);
-    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-    Poll::Ready(Ok(take(buffer.filled())))
-}
 
 impl Asked {
     /// Reads the head, if it is plainly that of a request for a WebSocket.
