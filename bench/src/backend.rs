@@ -3,27 +3,43 @@
 //! In: WebSocket upgrades and whole frames. Out: the 101, which names the address that was dialled in `x-endpoint`, and every
 //! message back once it has arrived completely, one write each, as servers do that hand whole messages to an application.
 //! It listens on one port of every address and answers on 127.0.0.0/8 only: one socket that stands for as many endpoints as
-//! there are loopback addresses. It prints the port and ends with its standard input, so with the run.
+//! there are loopback addresses. A second port is for the same within TLS. It prints both and ends with its standard input, so
+//! with the run.
 
 use std::{
     io::{self, Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener},
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+    sync::Arc,
 };
+
+use rustls::ServerConfig;
 
 use crate::{
     outbox::Outbox,
     poll::{Interest, Poller},
     slots::Slots,
+    stream::Stream,
+    tls,
     wire::{self, Header, HeaderReader},
 };
 
 const STDIN: u64 = u64::MAX;
-const LISTENER: u64 = u64::MAX - 1;
+const PLAIN: u64 = u64::MAX - 1;
+const TLS: u64 = u64::MAX - 2;
 const READ_BUFFER: usize = 256 * 1024;
+
+/// Where proxies connect.
+#[derive(Debug)]
+struct Door {
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+}
 
 #[derive(Debug)]
 struct Session {
-    stream: TcpStream,
+    stream: Stream,
     /// The request head until it is whole.
     head: Option<Vec<u8>>,
     reader: HeaderReader,
@@ -40,14 +56,15 @@ enum Next {
     End,
 }
 
-/// Serves until standard input ends.
-pub(crate) fn run() -> io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    listener.set_nonblocking(true)?;
+/// Serves until standard input ends; within TLS with this certificate.
+pub(crate) fn run(certificate: &Path, key: &Path) -> io::Result<()> {
+    let plain = Door::open(None)?;
+    let tls = Door::open(Some(tls::server(certificate, key)?))?;
     let mut poller = Poller::try_new()?;
     poller.add(io::stdin(), STDIN, Interest::READ)?;
-    poller.add(&listener, LISTENER, Interest::READ)?;
-    writeln!(io::stdout(), "{}", listener.local_addr()?.port())?;
+    poller.add(&plain, PLAIN, Interest::READ)?;
+    poller.add(&tls, TLS, Interest::READ)?;
+    writeln!(io::stdout(), "{} {}", plain.port()?, tls.port()?)?;
 
     let mut sessions = Slots::default();
     let mut buffer = vec![0; READ_BUFFER];
@@ -57,7 +74,8 @@ pub(crate) fn run() -> io::Result<()> {
         for token in ready.drain(..) {
             match token {
                 STDIN => return Ok(()),
-                LISTENER => accept(&listener, &poller, &mut sessions)?,
+                PLAIN => accept(&plain, &poller, &mut sessions)?,
+                TLS => accept(&tls, &poller, &mut sessions)?,
                 token => {
                     let slot = usize::try_from(token).expect("tokens are made from indices");
                     let Some(session) = sessions.at(slot) else {
@@ -72,9 +90,9 @@ pub(crate) fn run() -> io::Result<()> {
     }
 }
 
-fn accept(listener: &TcpListener, poller: &Poller, sessions: &mut Slots<Session>) -> io::Result<()> {
+fn accept(door: &Door, poller: &Poller, sessions: &mut Slots<Session>) -> io::Result<()> {
     loop {
-        let stream = match listener.accept() {
+        let stream = match door.listener.accept() {
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
@@ -86,14 +104,14 @@ fn accept(listener: &TcpListener, poller: &Poller, sessions: &mut Slots<Session>
         stream.set_nodelay(true)?;
         let token = sessions.next();
         poller.add(&stream, token as u64, Interest::READ)?;
-        sessions.put(token, Session::new(stream));
+        sessions.put(token, Session::new(Stream::server(stream, door.tls.as_ref())?));
     }
 }
 
 fn serve(session: &mut Session, buffer: &mut [u8], poller: &Poller, token: u64) -> io::Result<Next> {
-    let was_waiting = session.outbox.is_waiting();
+    let was_waiting = session.is_waiting();
     let next = session.serve(buffer)?;
-    let waits = session.outbox.is_waiting();
+    let waits = session.is_waiting();
     if waits != was_waiting {
         // A client that does not read is not read from either.
         poller.change(
@@ -105,10 +123,30 @@ fn serve(session: &mut Session, buffer: &mut [u8], poller: &Poller, token: u64) 
     Ok(next)
 }
 
+// === impl Door ===
+
+impl Door {
+    fn open(tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, tls })
+    }
+
+    fn port(&self) -> io::Result<u16> {
+        Ok(self.listener.local_addr()?.port())
+    }
+}
+
+impl AsFd for Door {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
 // === impl Session ===
 
 impl Session {
-    fn new(stream: TcpStream) -> Self {
+    fn new(stream: Stream) -> Self {
         Self {
             stream,
             head: Some(Vec::new()),
@@ -120,12 +158,24 @@ impl Session {
         }
     }
 
+    fn is_waiting(&self) -> bool {
+        self.outbox.is_waiting() || self.stream.is_waiting()
+    }
+
     fn serve(&mut self, buffer: &mut [u8]) -> io::Result<Next> {
-        self.outbox.flush(&mut &self.stream)?;
-        if self.outbox.is_waiting() {
+        self.outbox.flush(&mut self.stream)?;
+        if self.is_waiting() {
             return Ok(Next::Stay);
         }
-        let read = match (&self.stream).read(buffer) {
+        let mut next = self.read(buffer)?;
+        while next == Next::Stay && self.stream.holds_more() {
+            next = self.read(buffer)?;
+        }
+        Ok(next)
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Next> {
+        let read = match self.stream.read(buffer) {
             Ok(0) => return Ok(Next::End),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::Stay),
@@ -155,7 +205,7 @@ impl Session {
         );
         let rest = rest.to_vec();
         self.head = None;
-        self.outbox.send(&mut &self.stream, answer.as_bytes())?;
+        self.outbox.send(&mut self.stream, answer.as_bytes())?;
         Ok(rest)
     }
 
@@ -175,6 +225,7 @@ impl Session {
             self.header = None;
             self.echo(header)?;
             if header.opcode == wire::CLOSE {
+                self.stream.say_end()?;
                 return Ok(Next::End);
             }
         }
@@ -189,6 +240,6 @@ impl Session {
         self.frame.clear();
         wire::write_frame(&mut self.frame, header.opcode, &self.payload, None);
         self.payload.clear();
-        self.outbox.send(&mut &self.stream, &self.frame)
+        self.outbox.send(&mut self.stream, &self.frame)
     }
 }

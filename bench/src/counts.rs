@@ -18,7 +18,7 @@ use std::{
 
 use crate::{
     failure::Failure,
-    load::{self, Exchange},
+    load::{self, Exchange, Targets},
     machine::Cores,
     peers::{self, Peer, Setup, Strategy},
     rounds::Backend,
@@ -70,7 +70,7 @@ pub(crate) fn run(keep: bool) -> Result<bool, Failure> {
     for (name, work) in JOBS {
         for tool in [Tool::Callgrind, Tool::Strace] {
             let name = format!("{} per {name}", tool.unit());
-            let count = count(work, tool, &cores, &backend.endpoints(4), &name)?;
+            let count = count(work, tool, &cores, &backend.endpoints(4, false), &name)?;
             let before = known.get(&name);
             println!("{}", line(&name, count, before.copied()));
             counts.insert(name, count);
@@ -119,8 +119,8 @@ fn count(
             tool,
             out: &out,
         };
-        let running = peers::start(&peer, endpoints, Strategy::LeastConnection, cores)?;
-        work.run(running.target(), times)?;
+        let running = peers::start(&peer, endpoints, Strategy::LeastConnection, None, cores)?;
+        work.run(&running.targets(), times)?;
         running.end()?;
         tool.read(&fs::read_to_string(&out)?)
             .ok_or_else(|| Failure::Peer(format!("{} has no total", out.display())))
@@ -137,12 +137,12 @@ impl Work {
         }
     }
 
-    fn run(self, proxy: SocketAddr, times: usize) -> Result<(), Failure> {
+    fn run(self, proxy: &Targets, times: usize) -> Result<(), Failure> {
         let size = times * self.size();
         match self {
-            Self::Handshakes(_) => (0..size).try_for_each(|_| load::cycle(&[proxy], 1).map(drop)),
+            Self::Handshakes(_) => (0..size).try_for_each(|_| load::cycle(proxy, 1).map(drop)),
             Self::Messages(bytes, _) => {
-                let mut session = load::open(&[proxy], 1)?;
+                let mut session = load::open(proxy, 1)?;
                 let job = Exchange {
                     bytes,
                     in_flight: 1,

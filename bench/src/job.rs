@@ -4,11 +4,13 @@
 //! time of no proxy. CPU and memory are read while the proxy is at rest, before and after the work.
 //! Not here: rounds and medians (`rounds`), which jobs a run has (`plan`).
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use rustls::ClientConfig;
 
 use crate::{
     failure::Failure,
-    load::{self, Exchange, Session},
+    load::{self, Exchange, Session, Targets},
     peers::{Peer, Running, Strategy},
     usage::{Tree, Usage},
     wire::Payloads,
@@ -18,11 +20,19 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Job {
     /// Messages there and back, after a twentieth of them to warm up.
-    Messages { sessions: usize, exchange: Exchange },
+    Messages {
+        sessions: usize,
+        exchange: Exchange,
+        tls: bool,
+    },
     /// Sessions that only exist.
-    Idle { sessions: usize },
+    Idle { sessions: usize, tls: bool },
     /// Whole lives of sessions without messages.
-    Handshakes { endpoints: usize, count: usize },
+    Handshakes {
+        endpoints: usize,
+        count: usize,
+        tls: bool,
+    },
     /// Where sessions go; with `grown`, half of them before the set grows from 3 to 6.
     Spread {
         strategy: Strategy,
@@ -37,6 +47,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) proxy: Option<(&'a dyn Peer, &'a mut Running)>,
     /// The endpoints that the proxy will know last.
     pub(crate) endpoints: &'a [SocketAddr],
+    /// What is spoken to the endpoints where there is no proxy.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) payloads: &'a Payloads,
     /// What the jobs so far used: CPU time, and waiting for a core.
     pub(crate) total: &'a mut Usage,
@@ -58,6 +70,14 @@ impl Job {
         }
     }
 
+    /// Whether both sides of the proxy are within TLS.
+    pub(crate) fn is_within_tls(self) -> bool {
+        match self {
+            Self::Messages { tls, .. } | Self::Idle { tls, .. } | Self::Handshakes { tls, .. } => tls,
+            Self::Spread { .. } => false,
+        }
+    }
+
     pub(crate) fn strategy(self) -> Strategy {
         match self {
             Self::Spread { strategy, .. } => strategy,
@@ -67,8 +87,10 @@ impl Job {
 
     pub(crate) fn run(self, stage: &mut Stage<'_>) -> Values {
         match self {
-            Self::Messages { sessions, exchange } => stage.messages(sessions, exchange),
-            Self::Idle { sessions } => stage.idle(sessions),
+            Self::Messages {
+                sessions, exchange, ..
+            } => stage.messages(sessions, exchange),
+            Self::Idle { sessions, .. } => stage.idle(sessions),
             Self::Handshakes { count, .. } => stage.handshakes(count),
             Self::Spread { sessions, grown, .. } => stage.spread(sessions, grown),
         }
@@ -76,10 +98,14 @@ impl Job {
 }
 
 impl Stage<'_> {
-    fn targets(&self) -> Vec<SocketAddr> {
-        self.proxy
-            .as_ref()
-            .map_or_else(|| self.endpoints.to_vec(), |(_, running)| vec![running.target()])
+    fn targets(&self) -> Targets {
+        match &self.proxy {
+            Some((_, running)) => running.targets(),
+            None => Targets {
+                addresses: self.endpoints.to_vec(),
+                tls: self.tls.clone(),
+            },
+        }
     }
 
     fn tree(&self) -> Option<Tree> {

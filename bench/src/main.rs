@@ -26,7 +26,9 @@ mod poll;
 mod report;
 mod rounds;
 mod slots;
+mod stream;
 mod table;
+mod tls;
 mod usage;
 mod wire;
 
@@ -66,7 +68,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
         ["hold", core, program, ref rest @ ..] => hold(core, program, rest),
-        ["backend"] => backend::run().map_err(Into::into),
+        ["backend", certificate, key] => backend::run(certificate.as_ref(), key.as_ref()).map_err(Into::into),
         ["floor", means, listen, endpoints] => relay(means, listen, endpoints),
         ["discovery"] => discovery::run(true),
         ["discovery", "--no-file"] => discovery::run(false),

@@ -23,8 +23,9 @@ impl Outbox {
         Ok(())
     }
 
-    /// Writes what was kept.
+    /// Writes what was kept, here or by the socket itself.
     pub(crate) fn flush(&mut self, socket: &mut impl Write) -> io::Result<()> {
+        socket.flush()?;
         if !self.is_waiting() {
             return Ok(());
         }

@@ -18,11 +18,12 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
-pub(crate) use running::{Running, held, start};
+pub(crate) use running::{Running, folder, held, start};
 
-use crate::job::Job;
+use crate::{job::Job, tls::Certificates};
 
 /// What a proxy is asked to do.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Setup {
     pub(crate) listen: SocketAddr,
     pub(crate) endpoints: Vec<SocketAddr>,
     pub(crate) strategy: Strategy,
+    /// What it shows to clients and how it knows the endpoints, if both sides are within TLS.
+    pub(crate) tls: Option<Arc<Certificates>>,
     /// Its own folder, removed afterwards.
     pub(crate) folder: PathBuf,
 }

@@ -39,11 +39,10 @@ fn core() -> Vec<Job> {
     vec![
         exchange((32, 1), SMALL, 20_000),
         exchange((8, 2), LARGE, 3_000),
-        Job::Handshakes {
-            endpoints: 4,
-            count: 2_000,
-        },
-        Job::Idle { sessions: 1_000 },
+        handshakes(4, 2_000),
+        idle(1_000),
+        exchange((32, 1), SMALL, 20_000).within_tls(),
+        handshakes(4, 600).within_tls(),
     ]
 }
 
@@ -54,16 +53,10 @@ fn all() -> Vec<Job> {
         exchange((32, 1), 1024, 40_000),
         exchange((32, 8), 1024, 80_000),
         exchange((8, 2), LARGE, 6_000),
-        Job::Handshakes {
-            endpoints: 4,
-            count: 4_000,
-        },
-        Job::Handshakes {
-            endpoints: MANY_ENDPOINTS,
-            count: 4_000,
-        },
+        handshakes(4, 4_000),
+        handshakes(MANY_ENDPOINTS, 4_000),
     ];
-    jobs.extend([1_000, 5_000, 9_000].map(|sessions| Job::Idle { sessions }));
+    jobs.extend([1_000, 5_000, 9_000].map(idle));
     for (grown, sessions) in [(false, 600), (true, 1_200)] {
         let strategies = [
             Strategy::RoundRobin,
@@ -76,7 +69,32 @@ fn all() -> Vec<Job> {
             grown,
         }));
     }
+    jobs.extend(all_within_tls());
     jobs
+}
+
+/// The same work where both sides of the proxy are within TLS.
+fn all_within_tls() -> impl Iterator<Item = Job> {
+    let jobs = [
+        exchange((32, 1), SMALL, 40_000),
+        exchange((8, 2), LARGE, 4_000),
+        handshakes(4, 2_000),
+        // More sessions take longer, and none of them more memory.
+        idle(1_000),
+    ];
+    jobs.into_iter().map(Job::within_tls)
+}
+
+fn handshakes(endpoints: usize, count: usize) -> Job {
+    Job::Handshakes {
+        endpoints,
+        count,
+        tls: false,
+    }
+}
+
+fn idle(sessions: usize) -> Job {
+    Job::Idle { sessions, tls: false }
 }
 
 fn exchange((sessions, in_flight): (usize, usize), bytes: usize, messages: usize) -> Job {
@@ -87,6 +105,7 @@ fn exchange((sessions, in_flight): (usize, usize), bytes: usize, messages: usize
             in_flight,
             messages,
         },
+        tls: false,
     }
 }
 
@@ -94,18 +113,36 @@ fn exchange((sessions, in_flight): (usize, usize), bytes: usize, messages: usize
 pub(crate) const LONGEST: usize = LARGE;
 
 impl Job {
-    /// One row per value of [`Job::run`].
+    /// The same with both sides of the proxy within TLS.
+    fn within_tls(mut self) -> Self {
+        match &mut self {
+            Self::Messages { tls, .. } | Self::Idle { tls, .. } | Self::Handshakes { tls, .. } => *tls = true,
+            Self::Spread { .. } => {}
+        }
+        self
+    }
+
+    /// One row per value of [`Job::run`]; no budget is set for those within TLS.
     pub(crate) fn rows(self) -> Vec<Row> {
-        match self {
-            Self::Messages { sessions, exchange } => messages(sessions, exchange),
-            Self::Idle { sessions } => idle(sessions),
-            Self::Handshakes { endpoints, .. } => handshakes(endpoints),
+        let mut rows = match self {
+            Self::Messages {
+                sessions, exchange, ..
+            } => messages(sessions, exchange),
+            Self::Idle { sessions, .. } => memory(sessions),
+            Self::Handshakes { endpoints, .. } => lives(endpoints),
             Self::Spread {
                 strategy,
                 sessions,
                 grown,
             } => spread(strategy, sessions, grown),
+        };
+        if self.is_within_tls() {
+            for row in &mut rows {
+                row.title.insert_str(0, "TLS, ");
+                row.budget = None;
+            }
         }
+        rows
     }
 }
 
@@ -141,7 +178,7 @@ fn messages(sessions: usize, exchange: Exchange) -> Vec<Row> {
     rows
 }
 
-fn idle(sessions: usize) -> Vec<Row> {
+fn memory(sessions: usize) -> Vec<Row> {
     let title = |when: &str| format!("memory per session, {sessions} idle: {when}");
     let mut rows = ["before a message", "after 64 B each", "after 16 KiB each"]
         .map(|when| row(title(when), "KiB", true));
@@ -150,7 +187,7 @@ fn idle(sessions: usize) -> Vec<Row> {
     rows.to_vec()
 }
 
-fn handshakes(endpoints: usize) -> Vec<Row> {
+fn lives(endpoints: usize) -> Vec<Row> {
     let title = |what: &str| format!("{endpoints} endpoints: {what}");
     let mut rows = vec![
         row(title("CPU per handshake"), "us", true),

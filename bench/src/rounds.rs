@@ -8,6 +8,7 @@ use std::{
     io::{self, BufRead as _, BufReader},
     net::{Ipv4Addr, SocketAddr},
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
 
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
     machine::Cores,
     peers::{self, Peer},
     plan,
+    tls::Certificates,
     usage::Usage,
     wire::Payloads,
 };
@@ -46,6 +48,9 @@ pub(crate) struct Cells {
 pub(crate) struct Backend {
     child: Child,
     port: u16,
+    tls_port: u16,
+    /// What they show within TLS, and what proxies show.
+    certificates: Arc<Certificates>,
 }
 
 /// The failure of a peer that is not installed.
@@ -127,20 +132,24 @@ fn turn(
     (payloads, total): (&Payloads, &mut Usage),
 ) -> Result<Vec<Option<f64>>, Failure> {
     let (first, last) = job.endpoints();
-    let endpoints = backend.endpoints(last);
+    let endpoints = backend.endpoints(last, job.is_within_tls());
+    let certificates = job.is_within_tls().then_some(&backend.certificates);
+    let tls = certificates.map(|certificates| Arc::clone(&certificates.client));
     let Column::Proxy(peer) = column else {
         return job.run(&mut Stage {
             proxy: None,
             endpoints: &endpoints,
+            tls,
             payloads,
             total,
         });
     };
-    let mut running = peers::start(&**peer, &endpoints[..first], job.strategy(), cores)?;
+    let mut running = peers::start(&**peer, &endpoints[..first], job.strategy(), certificates, cores)?;
     let proxy = Some((&**peer, &mut running));
     job.run(&mut Stage {
         proxy,
         endpoints: &endpoints,
+        tls,
         payloads,
         total,
     })
@@ -159,12 +168,17 @@ impl Cells {
 
 impl Backend {
     pub(crate) fn start(cores: &Cores) -> Result<Self, Failure> {
+        let certificates = Arc::new(Certificates::try_new(peers::folder())?);
         let mut own = Command::new(std::env::current_exe()?);
-        own.arg("backend");
+        own.arg("backend")
+            .arg(certificates.certificate())
+            .arg(certificates.key());
         let mut held = peers::held(&own, cores.backend)?;
         let mut backend = Self {
             child: held.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?,
             port: 0,
+            tls_port: 0,
+            certificates,
         };
         let stdout = backend
             .child
@@ -173,20 +187,22 @@ impl Backend {
             .ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        backend.port = line
-            .trim()
-            .parse()
-            .map_err(|_| Failure::Peer("the echo backend did not start".to_owned()))?;
+        let ports: Vec<_> = line.split_whitespace().flat_map(str::parse).collect();
+        let [plain, tls] = ports[..] else {
+            return Err(Failure::Peer("the echo backend did not start".to_owned()));
+        };
+        (backend.port, backend.tls_port) = (plain, tls);
         Ok(backend)
     }
 
     /// One port on as many loopback addresses as are needed.
-    pub(crate) fn endpoints(&self, count: usize) -> Vec<SocketAddr> {
+    pub(crate) fn endpoints(&self, count: usize, tls: bool) -> Vec<SocketAddr> {
+        let port = if tls { self.tls_port } else { self.port };
         let addresses =
             (0..=u8::MAX).flat_map(|high| (1..=250).map(move |low| Ipv4Addr::new(127, 1, high, low)));
         addresses
             .take(count)
-            .map(|address| (address, self.port).into())
+            .map(|address| (address, port).into())
             .collect()
     }
 }

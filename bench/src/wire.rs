@@ -11,6 +11,8 @@ use sha1::{Digest as _, Sha1};
 pub(crate) const ENDPOINT_HEADER: &str = "x-endpoint";
 pub(crate) const BINARY: u8 = 0x2;
 pub(crate) const CLOSE: u8 = 0x8;
+/// Whom every request is for, and whose the certificates are.
+pub(crate) const HOST: &str = "bench.local";
 /// A client key, the same for every session: the backend computes its answer from what reaches it.
 pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -167,8 +169,8 @@ pub(crate) fn apply_mask(payload: &mut [u8], key: [u8; 4]) {
 /// The upgrade request, about as long as a browser's shortest.
 pub(crate) fn request() -> String {
     format!(
-        "GET /chat HTTP/1.1\r\nHost: bench.local\r\nUser-Agent: longhaul-bench\r\nConnection: Upgrade\r\n\
-         Upgrade: websocket\r\nOrigin: http://bench.local\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+        "GET /chat HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: longhaul-bench\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nOrigin: http://{HOST}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
     )
 }
 

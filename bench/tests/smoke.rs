@@ -47,6 +47,17 @@ fn both_floors_carry_every_job() {
         assert_eq!(none, "-", "no proxy uses nothing");
         assert!(copy.contains('±') && splice.contains('±'), "{text}");
     }
+    for title in [
+        "TLS, 64 B x32, 1 in flight: messages",
+        "TLS, 4 endpoints: handshakes",
+    ] {
+        let row = row(&text, title);
+        let [_, _, none, copy, splice, ..] = row[..] else {
+            panic!("{text}")
+        };
+        assert!(none.contains('±'), "{text}");
+        assert_eq!((copy, splice), ("-", "-"), "floors know no TLS");
+    }
 }
 
 #[test]

@@ -138,15 +138,23 @@ impl<'a> Line<'a> {
         *sent += 1;
         self.sent_at.push_back(now());
         self.outbox
-            .send(&mut &*stream, &run.frame)
+            .send(stream, &run.frame)
             .map_err(|error| broken(&error))
     }
 
     fn serve(&mut self, run: &mut Run<'_>, buffer: &mut [u8]) -> Result<(), Failure> {
         self.outbox
-            .flush(&mut &self.session.stream)
+            .flush(&mut self.session.stream)
             .map_err(|error| broken(&error))?;
-        match (&self.session.stream).read(buffer) {
+        self.read(run, buffer)?;
+        while self.session.stream.holds_more() {
+            self.read(run, buffer)?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, run: &mut Run<'_>, buffer: &mut [u8]) -> Result<(), Failure> {
+        match self.session.stream.read(buffer) {
             Ok(0) => Err(Failure::Peer(
                 "a session ended in the middle of the job".to_owned(),
             )),
@@ -205,7 +213,7 @@ impl<'a> Line<'a> {
 
     /// Watches for room only while bytes wait for it.
     fn watch(&mut self, poller: &Poller, token: u64) -> Result<(), Failure> {
-        let waits = self.outbox.is_waiting();
+        let waits = self.outbox.is_waiting() || self.session.stream.is_waiting();
         if waits != self.waits {
             self.waits = waits;
             poller.change(
@@ -234,7 +242,12 @@ mod tests {
     };
 
     use super::*;
-    use crate::wire::HeaderReader;
+    use crate::{
+        peers,
+        stream::Stream,
+        tls::{self, Certificates},
+        wire::HeaderReader,
+    };
 
     const JOB: Exchange = Exchange {
         bytes: 300,
@@ -244,17 +257,28 @@ mod tests {
 
     /// A job over one session, whose backend sends these bytes whatever it is told.
     fn exchange_answered(answer: Vec<u8>) -> Result<Exchanged, Failure> {
+        exchange_through(answer, None)
+    }
+
+    fn exchange_through(answer: Vec<u8>, files: Option<&Certificates>) -> Result<Exchanged, Failure> {
+        let server = files.map(|files| tls::server(&files.certificate(), &files.key()).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = listener.local_addr().unwrap();
         let stream = TcpStream::connect(endpoint).unwrap();
         stream.set_nonblocking(true).unwrap();
         let backend = thread::spawn(move || {
-            let (mut backend, _) = listener.accept().unwrap();
+            let (backend, _) = listener.accept().unwrap();
+            let mut backend = Stream::server(backend, server.as_ref()).unwrap();
+            // Within TLS nothing can be said before something was heard.
+            while backend
+                .read(&mut [0; 4096])
+                .is_err_and(|error| would_block(&error))
+            {}
             backend.write_all(&answer).unwrap();
             backend
         });
         let session = Session {
-            stream,
+            stream: Stream::client(stream, files.map(|files| &files.client)).unwrap(),
             endpoint,
             number: 1,
             sent: 0,
@@ -300,6 +324,18 @@ mod tests {
                 "byte {place}: {outcome:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_wrong_byte_within_tls_ends_the_run() {
+        let files = Certificates::try_new(peers::folder()).unwrap();
+        let right = answers().concat();
+        let seen = exchange_through(right.clone(), Some(&files)).unwrap();
+        assert_eq!(seen.latencies.len(), JOB.messages);
+        let mut wrong = right;
+        wrong[150] ^= 1;
+        let outcome = exchange_through(wrong, Some(&files));
+        assert!(matches!(outcome, Err(Failure::Corrupt(_))), "{outcome:?}");
     }
 
     #[test]

@@ -1,25 +1,26 @@
 //! Handshakes: many sessions opened to be kept, or opened and closed again one after the other.
 //!
-//! In: where to connect and how many. Out: open sessions, or the wall time of so many whole lives: connect, request, 101 with
-//! the right answer to the key, Close, its echo, end of the connection from both sides.
+//! In: where to connect and how many. Out: open sessions, or the wall time of so many whole lives: connect, request (within TLS
+//! behind its handshake), 101 with the right answer to the key, Close, its echo, end of the connection from both sides.
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::SocketAddr,
     time::Duration,
 };
 
-use super::{PATIENCE, Session, WINDOW, connect, stalled, would_block};
+use super::{PATIENCE, Session, Targets, WINDOW, stalled, would_block};
 use crate::{
     clock::now,
     failure::Failure,
     poll::{Interest, Poller},
+    stream::Stream,
     wire::{self, HeaderReader},
 };
 
 /// A connection on its way to a session, or from it to its end.
 struct Opening {
-    stream: TcpStream,
+    stream: Stream,
     number: usize,
     /// What has come and is not yet understood.
     input: Vec<u8>,
@@ -45,7 +46,7 @@ const NORMAL: [u8; 2] = 1000_u16.to_be_bytes();
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// Opens sessions and keeps them.
-pub(crate) fn open(targets: &[SocketAddr], count: usize) -> Result<Vec<Session>, Failure> {
+pub(crate) fn open(targets: &Targets, count: usize) -> Result<Vec<Session>, Failure> {
     let mut sessions = Vec::with_capacity(count);
     drive(
         targets,
@@ -62,7 +63,7 @@ pub(crate) fn open(targets: &[SocketAddr], count: usize) -> Result<Vec<Session>,
 }
 
 /// Opens and closes `count` sessions, a few at a time.
-pub(crate) fn cycle(targets: &[SocketAddr], count: usize) -> Result<Duration, Failure> {
+pub(crate) fn cycle(targets: &Targets, count: usize) -> Result<Duration, Failure> {
     let start = now();
     drive(
         targets,
@@ -80,7 +81,7 @@ pub(crate) fn cycle(targets: &[SocketAddr], count: usize) -> Result<Duration, Fa
 
 /// Takes each connection as far as `until` says.
 fn drive<T>(
-    targets: &[SocketAddr],
+    targets: &Targets,
     count: usize,
     until: impl Fn(&mut Opening) -> Result<Option<T>, Failure>,
     mut done: impl FnMut(Opening, T),
@@ -101,7 +102,7 @@ fn drive<T>(
         for token in ready.drain(..) {
             let slot = &mut openings[usize::try_from(token).expect("tokens are made from indices")];
             let Some(opening) = slot else { continue };
-            opening.read()?;
+            opening.read_all()?;
             if let Some(result) = until(opening)? {
                 done(slot.take().expect("it was there just now"), result);
                 finished += 1;
@@ -112,16 +113,26 @@ fn drive<T>(
 }
 
 impl Opening {
-    fn start(targets: &[SocketAddr], number: usize) -> Result<Self, Failure> {
-        let mut stream = connect(targets, number)?;
+    fn start(targets: &Targets, number: usize) -> Result<Self, Failure> {
+        let socket = targets.connect(number)?;
+        socket.set_nonblocking(true)?;
+        let mut stream = Stream::client(socket, targets.tls.as_ref())?;
+        // Nothing was sent yet, so the kernel has room for as little as this.
         stream.write_all(wire::request().as_bytes())?;
-        stream.set_nonblocking(true)?;
         Ok(Self {
             stream,
             number,
             input: Vec::new(),
             stage: Stage::Asked,
         })
+    }
+
+    fn read_all(&mut self) -> Result<(), Failure> {
+        self.read()?;
+        while self.stream.holds_more() {
+            self.read()?;
+        }
+        Ok(())
     }
 
     fn read(&mut self) -> Result<(), Failure> {
@@ -192,8 +203,8 @@ impl Opening {
         self.input.clear();
         self.stage = Stage::Closed;
         // Said again in TCP's words: Envoy holds a finished session for a second unless its client ends the connection too.
-        match self.stream.shutdown(Shutdown::Write) {
-            Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(error.into()),
+        match self.stream.end() {
+            Err(error) if !is_gone(&error) => Err(error.into()),
             Ok(()) | Err(_) => Ok(()),
         }
     }
@@ -213,4 +224,10 @@ impl Opening {
     fn wrong(&self, what: &str) -> Failure {
         Failure::Peer(format!("handshake {}: {what}", self.number))
     }
+}
+
+/// Whether the other side has ended the connection before we could.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(error.kind(), NotConnected | BrokenPipe | ConnectionReset)
 }

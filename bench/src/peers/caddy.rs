@@ -1,6 +1,7 @@
 //! Caddy from source: one processor for the Go runtime.
 //!
-//! Beyond its defaults: no admin address, no certificates, errors only in its log.
+//! Beyond its defaults: no admin address, no certificates of its own making, errors only in its log. Within TLS: X25519
+//! alone on both sides, where it would make a key of ML-KEM too for each endpoint it connects to.
 
 use std::{
     io,
@@ -9,6 +10,7 @@ use std::{
 };
 
 use super::{Peer, Setup, Strategy, each, find, first_line, write};
+use crate::{tls::Certificates, wire::HOST};
 
 #[derive(Debug)]
 pub(super) struct Caddy;
@@ -60,6 +62,8 @@ fn config(setup: &Setup) -> String {
     };
     let endpoints = each(setup, |_, endpoint| format!("    to {endpoint}\n"));
     let listen = setup.listen;
+    let scheme = if setup.tls.is_some() { "https" } else { "http" };
+    let (site, transport) = setup.tls.as_deref().map(tls).unwrap_or_default();
     format!(
         "{{
   admin off
@@ -68,14 +72,38 @@ fn config(setup: &Setup) -> String {
     level ERROR
   }}
 }}
-http://:{port} {{
+{scheme}://:{port} {{
   bind {ip}
-  reverse_proxy {{
+{site}  reverse_proxy {{
     lb_policy {strategy}
-{endpoints}  }}
+{endpoints}{transport}  }}
 }}
 ",
         port = listen.port(),
         ip = listen.ip(),
     )
+}
+
+/// What the site and the transport of its endpoints need.
+fn tls(files: &Certificates) -> (String, String) {
+    let site = format!(
+        "  tls {} {} {{
+    protocols tls1.3
+    curves x25519
+  }}
+",
+        files.certificate().display(),
+        files.key().display(),
+    );
+    let transport = format!(
+        "    transport http {{
+      tls
+      tls_server_name {HOST}
+      tls_trust_pool file {}
+      tls_curves x25519
+    }}
+",
+        files.authority().display(),
+    );
+    (site, transport)
 }

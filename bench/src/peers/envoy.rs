@@ -1,6 +1,7 @@
 //! Envoy from its PyPI package: one worker, a static cluster, upgrades of type websocket.
 //!
 //! Beyond its defaults: circuit breakers out of the way (they stop at 1,024 connections), no timeouts for long sessions.
+//! Within TLS: version 1.3, which it does not speak to endpoints unasked, X25519, and whose certificate it is to expect.
 //! Its least-request strategy compares two endpoints at random, so it stands for power-of-two as well.
 
 use std::{
@@ -10,6 +11,7 @@ use std::{
 };
 
 use super::{Peer, Setup, Strategy, each, find, first_line, write};
+use crate::{tls::Certificates, wire::HOST};
 
 #[derive(Debug)]
 pub(super) struct Envoy;
@@ -58,12 +60,14 @@ fn config(setup: &Setup) -> String {
         )
     });
     let (ip, port) = (setup.listen.ip(), setup.listen.port());
+    let (front, back) = setup.tls.as_deref().map(tls).unwrap_or_default();
     format!(
         "static_resources:
   listeners:
   - address: {{ socket_address: {{ address: {ip}, port_value: {port} }} }}
     filter_chains:
-    - filters:
+    -{front}
+      filters:
       - name: envoy.filters.network.http_connection_manager
         typed_config:
           \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
@@ -81,7 +85,7 @@ fn config(setup: &Setup) -> String {
               routes: [{{ match: {{ prefix: / }}, route: {{ cluster: echo, timeout: 0s, idle_timeout: 0s }} }}]
   clusters:
   - name: echo
-    type: STATIC
+    type: STATIC{back}
     lb_policy: {strategy}
     circuit_breakers:
       thresholds:
@@ -93,4 +97,38 @@ fn config(setup: &Setup) -> String {
 {endpoints}"
     )
     .replace("\n      - endpoint", "\n        - endpoint")
+}
+
+/// The transport sockets of the listener and of the cluster.
+fn tls(files: &Certificates) -> (String, String) {
+    const EXTENSION: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
+    let parameters = "tls_params: { tls_minimum_protocol_version: TLSv1_3, tls_maximum_protocol_version: TLSv1_3, \
+                      ecdh_curves: [X25519] }";
+    let front = format!(
+        "
+      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          \"@type\": {EXTENSION}.DownstreamTlsContext
+          common_tls_context:
+            {parameters}
+            tls_certificates: [{{ certificate_chain: {{ filename: {certificate} }}, private_key: {{ filename: {key} }} }}]",
+        certificate = files.certificate().display(),
+        key = files.key().display(),
+    );
+    let back = format!(
+        "
+    transport_socket:
+      name: envoy.transport_sockets.tls
+      typed_config:
+        \"@type\": {EXTENSION}.UpstreamTlsContext
+        sni: {HOST}
+        common_tls_context:
+          {parameters}
+          validation_context:
+            trusted_ca: {{ filename: {authority} }}
+            match_typed_subject_alt_names: [{{ san_type: DNS, matcher: {{ exact: {HOST} }} }}]",
+        authority = files.authority().display(),
+    );
+    (front, back)
 }

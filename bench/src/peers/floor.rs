@@ -36,9 +36,8 @@ impl Peer for Copy {
         false
     }
 
-    /// It knows no strategy.
     fn takes(&self, job: Job) -> bool {
-        !matches!(job, Job::Spread { .. })
+        takes(job)
     }
 }
 
@@ -63,10 +62,14 @@ impl Peer for Splice {
         false
     }
 
-    /// It knows no strategy.
     fn takes(&self, job: Job) -> bool {
-        !matches!(job, Job::Spread { .. })
+        takes(job)
     }
+}
+
+/// It knows no strategy and no TLS.
+fn takes(job: Job) -> bool {
+    !matches!(job, Job::Spread { .. }) && !job.is_within_tls()
 }
 
 /// The endpoints go through a file: ten thousand of them are too many for a command line.

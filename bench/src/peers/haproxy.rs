@@ -1,6 +1,7 @@
 //! HAProxy from Debian: one thread, in the foreground; once as it comes and once with splicing switched on.
 //!
-//! Beyond its defaults: `maxconn`, an hour of idle time in tunnels, `forwardfor` as the others do, no log.
+//! Beyond its defaults: `maxconn`, an hour of idle time in tunnels, `forwardfor` as the others do, no log. Within TLS: a name to
+//! ask the endpoints for and to find in their certificates.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use super::{Peer, Setup, Strategy, each, find, first_line, write};
-use crate::job::Job;
+use crate::{job::Job, wire::HOST};
 
 #[derive(Debug)]
 pub(super) struct Haproxy;
@@ -68,9 +69,9 @@ impl Peer for Splicing {
         command(program, setup, "maxpipes 40", "option splice-auto")
     }
 
-    /// In all else it is HAProxy again, and two tries at one figure would make a better best.
+    /// In all else, and within TLS, it is HAProxy again, and two tries at one figure would make a better best.
     fn takes(&self, job: Job) -> bool {
-        matches!(job, Job::Messages { .. })
+        matches!(job, Job::Messages { tls: false, .. })
     }
 }
 
@@ -96,7 +97,17 @@ fn config(setup: &Setup, global: &str, defaults: &str) -> String {
         Strategy::LeastConnection => "leastconn",
         Strategy::PowerOfTwo => "random(2)",
     };
-    let servers = each(setup, |i, endpoint| format!("  server s{i} {endpoint}\n"));
+    let (bind, server) = match &setup.tls {
+        None => (String::new(), String::new()),
+        Some(files) => (
+            format!(" ssl crt {}", files.both().display()),
+            format!(
+                " ssl verify required ca-file {} sni str({HOST}) verifyhost {HOST}",
+                files.authority().display()
+            ),
+        ),
+    };
+    let servers = each(setup, |i, endpoint| format!("  server s{i} {endpoint}{server}\n"));
     let (folder, listen) = (setup.folder.display(), setup.listen);
     format!(
         "global
@@ -113,7 +124,7 @@ defaults
   timeout server 1h
   timeout tunnel 1h
 frontend front
-  bind {listen} backlog 4096
+  bind {listen}{bind} backlog 4096
   default_backend echo
 backend echo
   balance {strategy}

@@ -9,6 +9,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Peer, Setup, Strategy, each, first_line, write};
+use crate::wire::HOST;
 
 /// Another program than the one beside this one.
 const PROGRAM: &str = "LONGHAUL";
@@ -61,17 +62,31 @@ fn config(setup: &Setup) -> String {
     };
     let endpoints = each(setup, |_, endpoint| format!("        - {endpoint}\n"));
     let listen = setup.listen;
+    let (listener, service) = match &setup.tls {
+        None => (String::new(), String::new()),
+        Some(files) => (
+            format!(
+                "    tls: {{ certificate: {}, key: {} }}\n",
+                files.certificate().display(),
+                files.key().display()
+            ),
+            format!(
+                "    tls: {{ ca: {}, server_name: {HOST} }}\n",
+                files.authority().display()
+            ),
+        ),
+    };
     format!(
         "workers: 1
 log: {{ level: warn, sessions: false }}
 listeners:
   - address: {listen}
-services:
+{listener}services:
   echo:
     discovery:
       static:
 {endpoints}    balance: {strategy}
-routes:
+{service}routes:
   - match: {{ path: \"/{{*rest}}\" }}
     service: echo
 "

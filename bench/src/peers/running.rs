@@ -11,7 +11,10 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -19,7 +22,14 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Peer, Setup, Strategy};
-use crate::{clock::now, failure::Failure, load, machine::Cores, usage::Tree};
+use crate::{
+    clock::now,
+    failure::Failure,
+    load::{self, Targets},
+    machine::Cores,
+    tls::Certificates,
+    usage::Tree,
+};
 
 /// A proxy that accepts sessions.
 #[derive(Debug)]
@@ -39,6 +49,7 @@ pub(crate) fn start(
     peer: &dyn Peer,
     endpoints: &[SocketAddr],
     strategy: Strategy,
+    tls: Option<&Arc<Certificates>>,
     cores: &Cores,
 ) -> Result<Running, Failure> {
     let program = peer
@@ -51,6 +62,7 @@ pub(crate) fn start(
             listen,
             endpoints: endpoints.to_vec(),
             strategy,
+            tls: tls.cloned(),
             folder,
         };
         let spawned = peer
@@ -100,11 +112,16 @@ fn free_address() -> io::Result<SocketAddr> {
 }
 
 fn new_folder() -> io::Result<PathBuf> {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let folder = env::temp_dir().join(format!("longhaul-bench-{}-{number}", std::process::id()));
+    let folder = folder();
     fs::create_dir(&folder)?;
     Ok(folder)
+}
+
+/// A folder of this run that nobody has made.
+pub(crate) fn folder() -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    env::temp_dir().join(format!("longhaul-bench-{}-{number}", std::process::id()))
 }
 
 impl Running {
@@ -112,9 +129,12 @@ impl Running {
         Tree::new(self.child.id())
     }
 
-    /// Where clients connect.
-    pub(crate) fn target(&self) -> SocketAddr {
-        self.setup.listen
+    /// Where clients connect, and how.
+    pub(crate) fn targets(&self) -> Targets {
+        Targets {
+            addresses: vec![self.setup.listen],
+            tls: self.setup.tls.as_ref().map(|tls| Arc::clone(&tls.client)),
+        }
     }
 
     /// Asks the proxy to end, and waits until it has: what was started to watch it then has the whole.
@@ -129,7 +149,7 @@ impl Running {
     fn wait_until_it_serves(&mut self) -> Result<(), Failure> {
         let deadline = now() + START;
         loop {
-            let failure = match load::cycle(&[self.setup.listen], 1) {
+            let failure = match load::cycle(&self.targets(), 1) {
                 Ok(_) => return Ok(()),
                 Err(corrupt @ Failure::Corrupt(_)) => return Err(corrupt),
                 Err(failure) => failure,
@@ -168,7 +188,7 @@ impl Running {
         }
         let deadline = now() + START;
         while now() < deadline {
-            let probe = load::open(&[self.setup.listen], 1)?;
+            let probe = load::open(&self.targets(), 1)?;
             if probe.iter().any(|session| !before.contains(&session.endpoint)) {
                 drop(probe);
                 thread::sleep(HANDOVER);
