@@ -28,7 +28,9 @@ impl<C, B> Relay<C, B> {
         match event {
             Event::Eof => {
                 self.note_end(Initiator::Client, Reason::Eof);
-                self.up.finish(None);
+                if !self.backend_is_to_end() {
+                    self.up.finish(None);
+                }
                 self.wind_down(Instant::now());
             }
             Event::ReadFailed => {
@@ -109,9 +111,8 @@ impl<C, B> Relay<C, B> {
         }
     }
 
-    /// A leg on which both sides have said Close gets the end of its stream from us; whether there was one. The client is
-    /// its first, the backend if ours is the only Close that it got; else it ends its stream before us (RFC 6455, 7.1.1),
-    /// and has the ports that nobody can use for a while.
+    /// A leg on which both sides have said Close gets the end of its stream from us, or from the backend; whether there
+    /// was one from us.
     pub(super) fn finish_closed_legs(&mut self) -> bool {
         if self.outcome.is_none() {
             return false;
@@ -124,7 +125,7 @@ impl<C, B> Relay<C, B> {
         }
         let client = !self.down.is_finishing() && has_closed(&self.down, &self.up);
         let closed = !self.up.is_finishing() && has_closed(&self.up, &self.down);
-        let backend = closed && (self.up.put_close() || self.down.source_is_over());
+        let backend = closed && !self.backend_is_to_end();
         if client {
             self.down.finish(None);
         }
@@ -135,6 +136,13 @@ impl<C, B> Relay<C, B> {
             self.end_within(CLOSE_TIMEOUT);
         }
         client || backend
+    }
+
+    /// Both sides have said Close to each other, and it is for the backend to end the connection: to it we are the client
+    /// (RFC 6455, 7.1.1), and whoever ends first has a port that nobody can use for a minute. A Close of ours ends it
+    /// anyway.
+    fn backend_is_to_end(&self) -> bool {
+        has_closed(&self.up, &self.down) && !self.up.put_close() && !self.down.source_is_over()
     }
 
     /// Nothing can move any more.

@@ -130,3 +130,40 @@ fn a_peer_that_vanishes_would_be_noticed_on_both_legs() {
         }
     });
 }
+
+/// Sockets in this state, as (this port, that port).
+fn waiting_ports() -> Vec<(u16, u16)> {
+    const TIME_WAIT: &str = "06";
+    let port = |address: &str| u16::from_str_radix(address.rsplit(':').next()?, 16).ok();
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table of sockets");
+    let rows = table.lines().skip(1).map(str::split_whitespace);
+    rows.filter_map(|mut words| {
+        let (this, that) = (words.nth(1)?, words.next()?);
+        (words.next()? == TIME_WAIT).then_some((port(this)?, port(that)?))
+    })
+    .collect()
+}
+
+/// Whoever ends a connection first cannot use its port for a minute. A router that did would run out of ports.
+#[test]
+fn after_a_close_it_is_the_backend_that_ends_first() {
+    run(async {
+        let (router, backend) = router_and_backend().await;
+        let (mut client, mut server) = session(&router, &backend).await;
+        let there = server.tcp().local_addr().expect("an address").port();
+        let here = server.tcp().peer_addr().expect("an address").port();
+        client.send(Frame::close(1000, "")).await;
+        assert!(server.frame().await.is_close());
+        server.send(Frame::close(1000, "")).await;
+        let (frames, _) = client.frames_to_end().await;
+        assert_eq!(frames, [Frame::close(1000, "")]);
+        // Its client has been told the end, and has ended too; only the backend has not.
+        drop(client);
+        drop(server);
+        eventually(SOON, "the backend's port waits", || async {
+            waiting_ports().contains(&(there, here)).then_some(())
+        })
+        .await;
+        assert!(!waiting_ports().contains(&(here, there)));
+    });
+}
