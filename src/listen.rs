@@ -4,8 +4,8 @@
 //! the stack of steps behind.
 //!
 //! - A PROXY header, TLS and the request head come in this order and have one deadline together.
-//! - HTTP/1.1 is hyper's, with bounds on the head's size and fields; all but a plain request for a WebSocket, which costs
-//!   half as much without it (`upgrade`).
+//! - HTTP/1.1 is hyper's, with bounds on the head's size and fields; all but a plain request for a WebSocket, of whose cost
+//!   it was a quarter (`upgrade`).
 //! - After the 101 nothing of HTTP is kept of the connection.
 //! - HTTP/2 is h2's: a connection of many requests and sessions, each on a stream that ends when it does.
 //!

@@ -1,6 +1,7 @@
 //! Whether a request head asks for a WebSocket, and whether anything about it could be read in two ways.
 //!
-//! In: the head of an HTTP/1 request, as hyper parsed it, or of an HTTP/2 request in the same words. Out: a [`Kind`], or a [`BadHandshake`] with its status.
+//! In: the head of an HTTP/1 request, as httparse read it, or of an HTTP/2 request in the same words. Out: a [`Kind`], or a
+//! [`BadHandshake`] with its status.
 //!
 //! - The length of the body has one reading: one `Content-Length` of digits, or one `Transfer-Encoding: chunked` in
 //!   HTTP/1.1, not both. Everything else is a 400 that ends the connection, because what follows on it is anyone's
@@ -11,7 +12,7 @@
 //! - Any other upgrade, and any in HTTP/1.0, is a plain request whose `Upgrade` is stripped on the way.
 //!
 //! Not here: the target and the value of `Host` ([`Target`](crate::route::Target)); bare line feeds, folded lines and
-//! control characters, which hyper refuses; what reaches the backend ([`headers`](crate::policy::headers)).
+//! control characters, which the parser refuses; what reaches the backend ([`headers`](crate::policy::headers)).
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use h2::ext::Protocol;
