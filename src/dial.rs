@@ -7,8 +7,8 @@
 //!   nothing.
 //! - All tries together have `handshake_timeout`. When a try has been silent for half of it another endpoint is tried
 //!   beside it, if `retry` allows it and there is one; who answers first has the session.
-//! - A client that leaves cancels the dial; one that leaves after it has sent more than its request is noticed only when
-//!   the handshake ends.
+//! - A client that leaves cancels the dial. Where its request came in pieces and it has sent more since, that is noticed
+//!   only when the handshake ends.
 //! - What the backend answers otherwise (401, 403, 404, 503 with its body) passes through.
 //!
 //! A request that is no handshake takes the way of `dial/plain.rs`. Not here: which endpoint ([`crate::balance`]), the

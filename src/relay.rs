@@ -10,6 +10,8 @@
 //!   after [`CLOSE_TIMEOUT`].
 //! - The end of a client's stream is passed on and the backend may finish what it has to say (half-close); a backend
 //!   that ends first, without a Close, is dead, and its client is told so with 1001.
+//! - After both have said Close it is for us to end the client's stream, and for [`BACKEND_FIRST`] for the backend to end
+//!   its own.
 //! - A direction with an invalid frame is opaque: relayed, never injected into.
 //! - Whatever a peer sends, the other direction, the deadlines and the other sessions of the worker get their turn.
 //!
@@ -68,6 +70,9 @@ pub struct Ends<C, B> {
 
 /// How long a peer may take to answer our Close, and the rest of a frame that a Close must wait for.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a backend that has said Close, and been told it, may take to end its stream before we do.
+pub const BACKEND_FIRST: Duration = Duration::from_millis(500);
 
 /// How long a session may be silent once a peer has ended its stream, and how long a peer may take to answer the other
 /// peer's Close.

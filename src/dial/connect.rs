@@ -3,10 +3,9 @@
 //! In: an address, how long a TCP connect may take, and what is to be sent first. Out: a [`Backend`] and how much of that
 //! it has taken, or why there is none and whose fault that is.
 //!
-//! - The endpoint hears of the connection and of what it is for in one packet: TCP's last one of three waits for the first
-//!   bytes.
-//! - An endpoint on the same machine has answered before `connect` returns. It is sent the first bytes at once, without a
-//!   turn of the event loop.
+//! - What is to be sent first goes with the end of TCP's own handshake: one packet, where there were two.
+//! - An endpoint on the same machine has usually accepted before `connect` returns. It is sent the first bytes at once,
+//!   without a turn of the event loop.
 //!
 //! A TLS handshake has no time of its own: the caller bounds it together with what follows, as an endpoint that accepts
 //! and then says nothing is silent, not unreachable.
@@ -23,7 +22,7 @@ use rustix::{
     io::Errno,
     net::{SendFlags, send},
 };
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -84,21 +83,24 @@ async fn connect_tcp(address: SocketAddr, limit: Duration, first: &[u8]) -> io::
         None,
     )?;
     prepare(&socket)?;
-    // tcp(7): else an empty acknowledgement ends TCP's handshake. Whatever is spoken, we speak first.
-    socket.set_tcp_quickack(false)?;
+    let joins = !first.is_empty();
+    if joins {
+        // tcp(7): else an empty acknowledgement goes before them.
+        socket.set_tcp_quickack(false)?;
+    }
     begin(&socket, address)?;
-    let sent = send_if_connected(&socket, first)?;
+    let mut sent = send_if_connected(&socket, first)?;
     let stream = TcpStream::from_std(socket.into())?;
-    if sent > 0 {
-        return Ok((stream, sent));
+    if sent == 0 {
+        connected_within(limit, &stream).await?;
+        sent = if joins { send_some(&stream, first)? } else { 0 };
     }
-    match timeout(limit, connected(&stream)).await {
-        Ok(connected) => connected.map(|()| (stream, 0)),
-        Err(_) => Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("no connection within {limit:?}"),
-        )),
+    if joins {
+        // What comes back is acknowledged at once again: a peer with Nagle's algorithm waits for that with the next it has
+        // to say.
+        SockRef::from(&stream).set_tcp_quickack(true)?;
     }
+    Ok((stream, sent))
 }
 
 /// Has the kernel connect, which takes the time that it takes.
@@ -121,9 +123,25 @@ fn send_if_connected(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
 }
 
 /// Waits until the kernel has connected, or has given up.
-async fn connected(stream: &TcpStream) -> io::Result<()> {
-    stream.writable().await?;
+async fn connected_within(limit: Duration, stream: &TcpStream) -> io::Result<()> {
+    match timeout(limit, stream.writable()).await {
+        Ok(connected) => connected?,
+        Err(_) => {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("no connection within {limit:?}"),
+            ));
+        }
+    }
     stream.take_error()?.map_or(Ok(()), Err)
+}
+
+/// Sends what a connection takes that is there.
+fn send_some(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    match stream.try_write(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        sent => sent,
+    }
 }
 
 // === impl NotConnected ===
@@ -144,6 +162,8 @@ impl NotConnected {
             Errno::NFILE,
             Errno::NOBUFS,
             Errno::NOMEM,
+            // Of epoll(7): too many descriptors are watched.
+            Errno::NOSPC,
             Errno::ADDRNOTAVAIL,
             Errno::ACCESS,
             Errno::PERM,

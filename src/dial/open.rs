@@ -4,7 +4,7 @@
 //! verdict on an endpoint that drops sessions early.
 //!
 //! - A session is its own task; a panic in it costs this session only, and is logged as its end.
-//! - The task owns no piece of the request: a header value would pin the 8 KiB that it was read into. It is spawned when
+//! - The task owns no piece of the request: a header value would pin all that it was read into. It is spawned when
 //!   the 101 has been sent, not before, so that it is no larger than the session needs.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};

@@ -3,8 +3,7 @@
 //! In: the head of the backend's answer and the client's [`Upgrade`]. Out: nothing, or a [`BadUpgrade`], which the
 //! client sees as a 502.
 //!
-//! hyper joins the streams after any 101, so everything that RFC 6455 4.1 demands of one is checked here, before
-//! anything is promised to the client. A backend that says 101 by mistake or on someone's order would otherwise be a
+//! Everything that RFC 6455 4.1 demands of a 101 is checked here, before anything is promised to the client. A backend that says 101 by mistake or on someone's order would otherwise be a
 //! tunnel past every rule of the route. An answer other than a 101 is a refusal, which is passed through and not
 //! brought here.
 //!

@@ -32,7 +32,8 @@ use crate::timers::timeout_at;
 /// What is read at once.
 const PIECE: usize = 8 * 1024;
 
-/// What has been sent by now, whether or not the runtime has been told of it yet: `None` if nothing has, and nothing if that is all.
+/// What has been sent by now, whether or not the runtime has been told of it: `None` if nothing has, and no bytes if the
+/// client has ended.
 pub(super) fn at_hand(stream: &TcpStream) -> io::Result<Option<Bytes>> {
     let mut buffer = [MaybeUninit::uninit(); PIECE];
     match recv(stream, &mut buffer[..], RecvFlags::empty()) {
@@ -47,22 +48,23 @@ pub(super) async fn await_some<S>(stream: &mut S, deadline: Instant) -> Option<B
 where
     S: AsyncRead + Unpin,
 {
-    let first = poll_fn(|cx| poll_some(cx, stream, Bytes::copy_from_slice));
+    let first = poll_fn(|cx| poll_some(cx, stream, PIECE, Bytes::copy_from_slice));
     let first = timeout_at(deadline, first).await.ok()?.ok()?;
     (!first.is_empty()).then_some(first)
 }
 
-/// Hands over what comes next, at most a [`PIECE`] of it.
+/// Hands over what comes next, at most so much of it and at most a [`PIECE`].
 pub(super) fn poll_some<S, T>(
     cx: &mut Context<'_>,
     stream: &mut S,
+    most: usize,
     take: impl FnOnce(&[u8]) -> T,
 ) -> Poll<io::Result<T>>
 where
     S: AsyncRead + Unpin,
 {
     let mut buffer = [MaybeUninit::uninit(); PIECE];
-    let mut buffer = ReadBuf::uninit(&mut buffer);
+    let mut buffer = ReadBuf::uninit(&mut buffer[..most.min(PIECE)]);
     ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
     Poll::Ready(Ok(take(buffer.filled())))
 }

@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{self, Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,7 +18,6 @@ use hyper::{
     service::Service,
 };
 use hyper_util::rt::TokioIo;
-use tokio::time::Instant;
 use tower::{ServiceExt, util::Oneshot};
 
 use super::{
@@ -44,7 +44,7 @@ where
             Some(seen) => seen,
             None => match await_some(&mut stream, deadline).await {
                 Some(seen) => seen,
-                None => return,
+                None => return Box::pin(linger(stream)).await,
             },
         };
         // Boxed: what becomes a session has no room for HTTP.
@@ -69,6 +69,7 @@ where
     S: Stream + Send + 'static,
 {
     let arrival = connection.arrival();
+    let is_answered = answer.is_some();
     let requests = Requests {
         arrival: Arc::clone(&arrival),
         stack: connection.stack.clone(),
@@ -76,12 +77,14 @@ where
     };
     let limits = &connection.rules.limits;
     let mut http = http1::Builder::new();
-    // The clock of the head has run since accept; hyper starts its own at the first poll.
-    let left = limits
-        .request_deadline
-        .saturating_sub(Instant::now() - connection.at);
+    // The clock of the first head has run since accept; hyper starts its own at the first poll.
+    let ran = if is_answered {
+        Duration::ZERO
+    } else {
+        connection.at.elapsed()
+    };
     http.timer(HyperTimer)
-        .header_read_timeout(left)
+        .header_read_timeout(limits.request_deadline.saturating_sub(ran))
         .max_buf_size(limits.request_head);
     if limits.request_headers != HYPER_HEADERS {
         http.max_headers(limits.request_headers);

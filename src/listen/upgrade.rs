@@ -8,8 +8,8 @@
 //!   pieces) is hyper's, from its first byte. So is every answer but a 101: hyper reads the request again, is told the
 //!   answer, and goes on with the connection.
 //! - Both read a head with httparse, and one that both would take is the same to both.
-//! - While the answer is on its way a client that leaves ends its request. What it sends by then is kept, up to
-//!   [`EARLY`].
+//! - While the answer is on its way a client that leaves ends its request, and so does one that only ends its stream: it
+//!   may send nothing before the 101 (RFC 6455, 4.1). What it sends all the same is kept, up to [`EARLY`].
 //!
 //! Not here: whether the request is a valid one ([`handshake`](super::handshake)).
 
@@ -28,7 +28,7 @@ use http::{
 use tokio::io::{AsyncRead, AsyncWriteExt};
 use tower::Service;
 
-use super::{Incoming, first::poll_some, serve::Connection};
+use super::{Incoming, first::poll_some, linger::linger, serve::Connection};
 use crate::{answer::Body, config::Limits, relay::Stream};
 
 /// The head of a request for a WebSocket.
@@ -75,7 +75,12 @@ impl Asked {
             return None;
         }
         let head = head(seen, &request)?;
-        let is_plain = head.headers.contains_key(header::UPGRADE)
+        let mut upgrades = head.headers.get_all(header::UPGRADE).iter();
+        let websocket = upgrades
+            .next()
+            .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        let is_plain = websocket
+            && upgrades.next().is_none()
             && ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::EXPECT]
                 .iter()
                 .any(|name| head.headers.contains_key(name));
@@ -102,7 +107,10 @@ impl Asked {
         async move {
             let Ok(()) = poll_fn(|cx| connection.stack.poll_ready(cx)).await;
             let answer = connection.stack.call(request);
-            let Ok(answer) = unless_gone(answer, &mut stream, &mut early).await?;
+            let Some(Ok(answer)) = unless_gone(answer, &mut stream, &mut early).await else {
+                Box::pin(linger(stream)).await;
+                return None;
+            };
             match arrival.opening() {
                 Some(opening) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     stream.write_all(&switching(&answer)).await.ok()?;
@@ -111,12 +119,15 @@ impl Asked {
                     None
                 }
                 // A layer may have made something else of a 101, and then there is no session.
-                _ => Some(Box::new(Unfinished {
-                    stream,
-                    connection,
-                    seen: [&seen[..length], &early].concat().into(),
-                    answer,
-                })),
+                _ => {
+                    early.splice(..0, seen[..length].iter().copied());
+                    Some(Box::new(Unfinished {
+                        stream,
+                        connection,
+                        seen: early.into(),
+                        answer,
+                    }))
+                }
             }
         }
     }
@@ -156,7 +167,12 @@ where
         }
         while early.len() < EARLY {
             let before = early.len();
-            match ready!(poll_some(cx, stream, |bytes| early.extend_from_slice(bytes))) {
+            let took = poll_some(cx, stream, EARLY - before, |bytes| {
+                // Doubling would take twice of what is allowed.
+                early.reserve_exact(bytes.len());
+                early.extend_from_slice(bytes);
+            });
+            match ready!(took) {
                 Ok(()) if early.len() > before => {}
                 Ok(()) | Err(_) => return Poll::Ready(None),
             }

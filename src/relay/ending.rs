@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    CLOSE_TIMEOUT, HALF_CLOSE_TIMEOUT, Relay,
+    BACKEND_FIRST, CLOSE_TIMEOUT, HALF_CLOSE_TIMEOUT, Relay,
     clock::Leg,
     flow::{Event, Flow},
     inject::CloseCode,
@@ -124,16 +124,17 @@ impl<C, B> Relay<C, B> {
             self.clock.cut_at(Instant::now() + HALF_CLOSE_TIMEOUT);
         }
         let client = !self.down.is_finishing() && has_closed(&self.down, &self.up);
-        let closed = !self.up.is_finishing() && has_closed(&self.up, &self.down);
-        let backend = closed && !self.backend_is_to_end();
+        let backend = !self.up.is_finishing() && has_closed(&self.up, &self.down);
         if client {
             self.down.finish(None);
+            self.end_within(CLOSE_TIMEOUT);
+        }
+        if self.backend_is_to_end() {
+            self.end_within(BACKEND_FIRST);
+            return client;
         }
         if backend {
-            self.up.finish(None);
-        }
-        if client || closed {
-            self.end_within(CLOSE_TIMEOUT);
+            self.end_backend(Instant::now());
         }
         client || backend
     }
@@ -141,8 +142,19 @@ impl<C, B> Relay<C, B> {
     /// Both sides have said Close to each other, and it is for the backend to end the connection: to it we are the client
     /// (RFC 6455, 7.1.1), and whoever ends first has a port that nobody can use for a minute. A Close of ours ends it
     /// anyway.
-    fn backend_is_to_end(&self) -> bool {
-        has_closed(&self.up, &self.down) && !self.up.put_close() && !self.down.source_is_over()
+    pub(super) fn backend_is_to_end(&self) -> bool {
+        let ended = self.up.is_finishing() || self.down.source_is_over();
+        !ended && !self.up.put_close() && has_closed(&self.up, &self.down)
+    }
+
+    /// Ends the backend's stream.
+    pub(super) fn end_backend(&mut self, now: Instant) {
+        self.up.finish(None);
+        self.end_within(CLOSE_TIMEOUT);
+        if !self.up.put_close() {
+            // Until now it was the backend's time that ran.
+            self.clock.restart_cut(now + CLOSE_TIMEOUT);
+        }
     }
 
     /// Nothing can move any more.

@@ -23,6 +23,7 @@ impl<C, B> Relay<C, B> {
     pub(super) fn act_on_time(&mut self, now: Instant) -> bool {
         while let Some(due) = self.clock.due(now) {
             match due {
+                Due::Cut if self.backend_is_to_end() => self.end_backend(now),
                 Due::Cut => return true,
                 Due::Idle if self.outcome.is_some() => return true,
                 Due::Idle => self.close_both(CloseCode::GOING_AWAY, Reason::Idle),

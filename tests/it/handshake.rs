@@ -1,6 +1,6 @@
 //! What passes through a handshake, and when bytes begin to flow.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
@@ -294,5 +294,30 @@ fn a_client_that_leaves_before_the_101_frees_the_backend() {
                 .0,
             b""
         );
+    });
+}
+
+/// With Nagle's algorithm a backend sends what follows its 101 only when that has been acknowledged, which a kernel may put
+/// off by 40 ms or more.
+#[test]
+fn a_backend_with_nagles_algorithm_is_heard_at_once() {
+    run(async {
+        let backend = Backend::manual().await;
+        let router = Router::start(&Config::to(&[&backend])).await;
+        let mut fastest = Duration::MAX;
+        for _ in 0..10 {
+            let mut client = Conn::connect(router.address()).await;
+            let started = Instant::now();
+            client.write(&Request::upgrade("/").bytes()).await;
+            let mut server = backend.arrival().await;
+            server.tcp().set_nodelay(false).expect("a socket");
+            server.accept_upgrade().await;
+            server.send(Frame::text("first")).await;
+            assert_eq!(client.head().await.expect("an answer").status(), 101);
+            assert_eq!(client.frame().await, Frame::text("first"));
+            fastest = fastest.min(started.elapsed());
+        }
+        // One in ten is fast on the busiest machine; where acknowledgements are late none is.
+        assert!(fastest < Duration::from_millis(35), "{fastest:?}");
     });
 }

@@ -371,3 +371,26 @@ fn an_unknown_path_is_404_and_dials_nobody() {
         assert_eq!((head.status(), backend.accepted()), (404, 0));
     });
 }
+
+/// The time that the answer took is not the client's.
+#[test]
+fn after_a_slow_refusal_the_client_has_all_its_time_to_try_again() {
+    run(async {
+        let backend = Backend::manual().await;
+        let router = Router::start(&Config::to(&[&backend]).line("limits: { request_deadline: 1s }")).await;
+        let mut client = Conn::connect(router.address()).await;
+        client.write(&Request::upgrade("/").bytes()).await;
+        let mut server = backend.arrival().await;
+        server.head().await.expect("a request");
+        assert_eq!(client.arrivals(Duration::from_millis(1200)).await, b"");
+        server
+            .write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
+            .await;
+        assert_eq!(client.response().await.status(), 401);
+        assert_eq!(client.arrivals(Duration::from_millis(300)).await, b"");
+        client.write(&Request::upgrade("/again").bytes()).await;
+        let mut server = backend.arrival().await;
+        assert_eq!(server.accept_upgrade().await.target(), "/again");
+        assert_eq!(client.head().await.expect("an answer").status(), 101);
+    });
+}

@@ -436,3 +436,22 @@ fn a_reload_can_begin_and_end_tls_and_sessions_stay() {
         assert_eq!(secured.next().await.unwrap().unwrap(), Message::text("secured"));
     });
 }
+
+#[test]
+fn a_client_that_asks_for_nothing_is_told_the_end_within_tls() {
+    run(async {
+        let backend = Backend::echo().await;
+        let authority = Authority::new("authority");
+        let own = authority.certify(&[NAME]);
+        let config = Config::to(&[&backend])
+            .listener(LISTENER)
+            .line("limits: { request_deadline: 1s }");
+        let router = start(config, &[("tls.crt", &own.certificate), ("tls.key", &own.key)]).await;
+        let mut client = tls_connect(router.address(), NAME, &authority.client(None))
+            .await
+            .expect("TLS");
+        // Without close_notify this is an error: the rest might have been cut off.
+        let read = within(SOON, "the end", client.read(&mut [0; 1])).await;
+        assert_eq!(read.expect("a proper end"), 0);
+    });
+}

@@ -55,7 +55,7 @@ impl Flow {
         put
     }
 
-    /// The sink has said Close, and will be sent the end of the stream as soon as the source has said Close too.
+    /// The sink has said Close: when the source says it too, the end of the stream may be sent with that.
     pub(in crate::relay) fn part(&mut self) {
         self.parting = true;
     }

@@ -73,6 +73,33 @@ async fn after_both_closes_peers_get_five_seconds_to_leave() {
     session.backend.send(&close(Backend, 1000, ""));
     let ended = session.ended().await;
     assert_eq!(ended.outcome, outcome(Initiator::Client, Reason::Close, 1000));
+    assert_eq!(ended.after, BACKEND_FIRST + CLOSE_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_waits_for_our_end_gets_it_after_half_a_second() {
+    let session = Running::start(&limits());
+    session.client.send(&close(Client, 1000, ""));
+    session.backend.send(&close(Backend, 1000, ""));
+    session.client.end();
+    settle().await;
+    assert!(!session.backend.is_shut());
+    tokio::time::advance(BACKEND_FIRST).await;
+    settle().await;
+    assert!(session.backend.is_shut());
+    session.backend.end();
+    let ended = session.ended().await;
+    assert_eq!(ended.outcome, outcome(Initiator::Client, Reason::Close, 1000));
+    assert_eq!(ended.after, BACKEND_FIRST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_has_its_time_to_leave_however_soon_its_backend_did() {
+    let session = Running::start(&limits());
+    session.client.send(&close(Client, 1000, ""));
+    session.backend.send(&close(Backend, 1000, ""));
+    session.backend.end();
+    let ended = session.ended().await;
     assert_eq!(ended.after, CLOSE_TIMEOUT);
 }
 
