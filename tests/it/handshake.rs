@@ -1,6 +1,6 @@
 //! What passes through a handshake, and when bytes begin to flow.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
@@ -307,7 +307,7 @@ fn a_backend_with_nagles_algorithm_is_heard_at_once() {
         let mut fastest = Duration::MAX;
         for _ in 0..10 {
             let mut client = Conn::connect(router.address()).await;
-            let started = Instant::now();
+            let started = tokio::time::Instant::now();
             client.write(&Request::upgrade("/").bytes()).await;
             let mut server = backend.arrival().await;
             server.tcp().set_nodelay(false).expect("a socket");
