@@ -68,6 +68,11 @@ async fn converse<S>(stream: S, connection: Connection, seen: Bytes, answer: Opt
 where
     S: Stream + Send + 'static,
 {
+    // hyper drops an answer to a bad request that it cannot write at once; and what is read ahead of the event loop may
+    // come before it is known that it can.
+    if let Some(socket) = stream.socket() {
+        let _ = socket.writable().await;
+    }
     let arrival = connection.arrival();
     let is_answered = answer.is_some();
     let requests = Requests {
