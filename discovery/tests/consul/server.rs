@@ -294,25 +294,31 @@ pub(crate) fn connections_to(port: u16) -> usize {
     table.lines().filter(open).count()
 }
 
-/// A port that the kernel has just chosen, and that nobody listens on.
+/// A port that nobody listens on.
 pub(crate) fn free_port() -> u16 {
     let [port] = ports();
     port
 }
 
-/// Ports that the kernel has just chosen, for TCP and UDP alike.
+/// Ports that nobody holds, for TCP and UDP alike. Below those that the kernel gives away: one of these may be somebody
+/// else's again by the time that an agent binds it. No two are one, whoever in this process asks.
 fn ports<const N: usize>() -> [u16; N] {
-    // All are held until all are known, so that no two are one.
-    let held: Vec<(TcpListener, UdpSocket)> = std::iter::repeat_with(|| {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let udp = UdpSocket::bind(tcp.local_addr().unwrap());
-        udp.ok().map(|udp| (tcp, udp))
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97);
+    std::array::from_fn(|_| {
+        loop {
+            let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u32;
+            let port = PORTS.start + offset as u16;
+            let held = (Ipv4Addr::LOCALHOST, port);
+            if TcpListener::bind(held).is_ok() && UdpSocket::bind(held).is_ok() {
+                return port;
+            }
+        }
     })
-    .flatten()
-    .take(N)
-    .collect();
-    std::array::from_fn(|index| held[index].0.local_addr().unwrap().port())
 }
+
+/// Below `net.ipv4.ip_local_port_range` as it usually is, and above what is well known.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
 
 fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
