@@ -39,6 +39,7 @@ use crate::{
     affinity::Tie,
     answer::Body,
     balance::Bond,
+    head,
     listen::{Arrival, Incoming, Kind, Upgrade},
     policy::{
         headers::{self, strip_response},
@@ -194,12 +195,10 @@ impl Handshake {
     fn head(&self) -> Vec<u8> {
         let target = self.matched.upstream.as_str();
         let mut head = Vec::with_capacity(HEAD);
-        let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| head.extend_from_slice(part));
-        put(&[b"GET ", target.as_bytes(), b" HTTP/1.1\r\n"]);
-        for (name, value) in &self.headers {
-            put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        for part in [b"GET ", target.as_bytes(), b" HTTP/1.1\r\n"] {
+            head.extend_from_slice(part);
         }
-        put(&[b"\r\n"]);
+        head::write(&self.headers, &mut head);
         head
     }
 

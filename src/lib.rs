@@ -24,6 +24,7 @@ pub mod router;
 pub mod session;
 pub mod worker;
 mod timers;
+mod head;
 pub mod answer;
 pub mod tls;
 

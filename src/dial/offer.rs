@@ -1,7 +1,7 @@
 //! The handshake with the backend.
 //!
-//! In: a fresh connection and what is unsent of the request's head. Out: the stream and the bytes that came with a valid 101; or the
-//! backend's refusal, whose body is still streaming; or what was wrong.
+//! In: a fresh connection and what is unsent of the request's head. Out: the stream and the bytes that came with a valid
+//! 101; or the backend's refusal, whose body is still streaming; or what was wrong.
 //!
 //! - The connection carries this one request and is never pooled: a backend that disagrees about where the request ends
 //!   can hurt nobody else (CVE-2026-2833, CVE-2026-58055).
@@ -16,7 +16,7 @@
 use std::{future::poll_fn, io, pin::pin, task::Poll, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, response};
+use http::{Request, Response, StatusCode, response};
 use http_body_util::Empty;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -27,7 +27,7 @@ use super::{
     replay::Replay,
     verify::{BadUpgrade, verify_101},
 };
-use crate::{listen::Upgrade, timers::timeout, tls};
+use crate::{head, listen::Upgrade, timers::timeout, tls};
 
 /// What a backend made of a handshake.
 #[derive(Debug)]
@@ -124,20 +124,12 @@ impl Beginning {
         if (answer.version, answer.code) != (Some(1), Some(101)) {
             return Self::Other;
         }
-        let headers = answer.headers.iter().map(|field| {
-            let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-            let value = HeaderValue::from_maybe_shared(seen.slice_ref(field.value)).ok()?;
-            Some((name, value))
-        });
+        let Some(headers) = head::read(seen, answer.headers, 0) else {
+            return Self::Other;
+        };
         let (mut head, ()) = Response::new(()).into_parts();
         head.status = StatusCode::SWITCHING_PROTOCOLS;
-        head.headers.reserve(headers.len());
-        for header in headers {
-            let Some((name, value)) = header else {
-                return Self::Other;
-            };
-            head.headers.append(name, value);
-        }
+        head.headers = headers;
         Self::Switching(head, length)
     }
 }

@@ -3,9 +3,9 @@
 //! In: the head of the backend's answer and the client's [`Upgrade`]. Out: nothing, or a [`BadUpgrade`], which the
 //! client sees as a 502.
 //!
-//! Everything that RFC 6455 4.1 demands of a 101 is checked here, before anything is promised to the client. A backend that says 101 by mistake or on someone's order would otherwise be a
-//! tunnel past every rule of the route. An answer other than a 101 is a refusal, which is passed through and not
-//! brought here.
+//! Everything that RFC 6455 4.1 demands of a 101 is checked here, before anything is promised to the client. A backend
+//! that says 101 by mistake or on someone's order would otherwise be a tunnel past every rule of the route. An answer
+//! other than a 101 is a refusal, which is passed through and not brought here.
 //!
 //! Not here: subprotocol and extensions, which are agreed between client and backend and judged by the client.
 

@@ -12,7 +12,8 @@
 //! - Any other upgrade, and any in HTTP/1.0, is a plain request whose `Upgrade` is stripped on the way.
 //!
 //! Not here: the target and the value of `Host` ([`Target`](crate::route::Target)); folded lines and control characters,
-//! which the parser refuses; bare line feeds, which it takes and which end here; what reaches the backend ([`headers`](crate::policy::headers)).
+//! which the parser refuses; bare line feeds, which it takes and which end here; what reaches the backend
+//! ([`headers`](crate::policy::headers)).
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use h2::ext::Protocol;

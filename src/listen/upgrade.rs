@@ -22,14 +22,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request::Parts,
-};
+use http::{Method, Request, Response, StatusCode, Uri, Version, header, request::Parts};
 use tokio::io::{AsyncRead, AsyncWriteExt};
 use tower::Service;
 
 use super::{Incoming, first::poll_some, linger::linger, serve::Connection};
-use crate::{answer::Body, config::Limits, relay::Stream};
+use crate::{answer::Body, config::Limits, head, relay::Stream};
 
 /// The head of a request for a WebSocket.
 pub(super) struct Asked {
@@ -74,7 +72,7 @@ impl Asked {
         if !fits || request.version != Some(1) {
             return None;
         }
-        let head = head(seen, &request)?;
+        let head = parts(seen, &request)?;
         let mut upgrades = head.headers.get_all(header::UPGRADE).iter();
         let websocket = upgrades
             .next()
@@ -133,23 +131,17 @@ impl Asked {
     }
 }
 
-fn head(seen: &Bytes, request: &httparse::Request<'_, '_>) -> Option<Parts> {
+fn parts(seen: &Bytes, request: &httparse::Request<'_, '_>) -> Option<Parts> {
     let target = seen.slice_ref(request.path?.as_bytes());
     let (mut head, ()) = Request::new(()).into_parts();
     head.method = Method::GET;
     head.version = Version::HTTP_11;
     head.uri = Uri::from_maybe_shared(target).ok()?;
-    // The steps of the stack add some.
-    head.headers.reserve(request.headers.len() + ADDED);
-    for field in request.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-        let value = HeaderValue::from_maybe_shared(seen.slice_ref(field.value)).ok()?;
-        head.headers.append(name, value);
-    }
+    head.headers = head::read(seen, request.headers, ADDED)?;
     Some(head)
 }
 
-/// Fields that a backend is told more than the client said, usually.
+/// Fields that the steps of the stack add, usually.
 const ADDED: usize = 6;
 
 /// Waits for the answer, and meanwhile for the client to leave: then there is none.
@@ -186,12 +178,7 @@ where
 fn switching(answer: &Response<Body>) -> Vec<u8> {
     let mut head = Vec::with_capacity(HEAD);
     head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
-    for (name, value) in answer.headers() {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            head.extend_from_slice(part);
-        }
-    }
-    head.extend_from_slice(b"\r\n");
+    head::write(answer.headers(), &mut head);
     head
 }
 
