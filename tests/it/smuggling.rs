@@ -125,20 +125,25 @@ fn every_ambiguous_body_of_a_plain_request_is_refused_or_ends_where_the_backend_
         let backend = Backend::echo().await;
         let config = Config::default()
             .service("chat", &[backend.address], "")
-            .route("path: /upload", "chat", "")
+            .route(r#"path: "/upload/{payload}""#, "chat", "")
             .line("limits: { request_deadline: 1s }");
         let router = Router::start(&config).await;
         let mut passed = 0;
-        for (name, bytes) in payloads::plain() {
-            let before = backend.heads().len();
+        for (name, line, bytes) in payloads::plain() {
             let answers = send(&router, &bytes).await;
-            let seen = backend.heads().split_off(before);
+            // By its own line: the backend may be told late of one whose client was refused meanwhile.
+            let mut seen = backend.heads();
+            assert!(
+                seen.iter().all(|head| head.start.starts_with("POST /upload/")),
+                "{name}: {seen:?}"
+            );
+            seen.retain(|head| head.start == line);
             let first = answers.statuses.first().copied();
             // What follows has no route, whoever reads it as a request.
             let later = answers.statuses.iter().skip(1).all(|status| status / 100 == 4);
             let canonical = seen.iter().all(|head| {
                 let lengths = head.values("content-length").len() + head.values("transfer-encoding").len();
-                head.start == "POST /upload HTTP/1.1" && lengths == 1
+                lengths == 1
             });
             let refused = first.is_none_or(|status| status / 100 == 4) && answers.closed;
             // A body that is not whole yet is waited for.

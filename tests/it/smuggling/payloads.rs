@@ -71,15 +71,17 @@ pub(super) fn all() -> Vec<Payload> {
 }
 
 /// The ambiguous bodies again, of requests for `/upload` that are plain.
-pub(super) fn plain() -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn plain() -> Vec<(&'static str, String, Vec<u8>)> {
     let table = [framing::LENGTHS, framing::CODINGS, framing::BOTH, framing::CHUNKS].concat();
-    let bytes = |odd: &str, body: &str| {
-        let head = format!("POST /upload HTTP/1.1\r\nHost: chat.example.com\r\n{odd}\r\n");
+    let bytes = |line: &str, odd: &str, body: &str| {
+        let head = format!("{line}\r\nHost: chat.example.com\r\n{odd}\r\n");
         format!("{head}{body}{}", second()).into_bytes()
     };
+    let lines = (0..).map(|n| format!("POST /upload/{n} HTTP/1.1"));
     table
         .into_iter()
-        .map(|(name, odd, body, _)| (name, bytes(odd, body)))
+        .zip(lines)
+        .map(|((name, odd, body, _), line)| (name, line.clone(), bytes(&line, odd, body)))
         .collect()
 }
 
