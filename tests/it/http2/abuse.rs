@@ -113,7 +113,8 @@ fn a_client_that_makes_the_router_reset_its_streams_is_sent_away() {
     const ROUNDS: u32 = 50_000;
     run(async {
         let backend = Backend::running(Script::Silent).await;
-        let router = Router::start(&Config::to(&[&backend])).await;
+        // With one worker: each keeps what the worst of its connections once took.
+        let router = Router::start(&Config::to(&[&backend]).line("workers: 1")).await;
         let before = router.memory();
         let (open, whole) = (fields(&CONNECT), fields(&GET));
         // Each is an error on its stream, behind a request that is fine.
@@ -152,7 +153,8 @@ fn a_client_that_makes_the_router_reset_its_streams_is_sent_away() {
             router.metric_becomes("longhaul_connections", &[], 0.0).await;
         }
         let grown = router.memory().saturating_sub(before);
-        assert!(grown < 32 << 20, "{grown} bytes");
+        // h2 lets go of a client after 1,024 of these, and each takes up to 30 KiB in a debug build.
+        assert!(grown < 48 << 20, "{grown} bytes");
         backend.set(Script::Echo);
         open_session(&router).await;
     });
