@@ -22,7 +22,7 @@ use rustix::{
     net::{RecvFlags, recv},
 };
 use tokio::{
-    io::{AsyncRead, ReadBuf},
+    io::{AsyncRead, Interest, ReadBuf},
     net::TcpStream,
     time::Instant,
 };
@@ -37,7 +37,15 @@ const PIECE: usize = 8 * 1024;
 pub(super) fn at_hand(stream: &TcpStream) -> io::Result<Option<Bytes>> {
     let mut buffer = [MaybeUninit::uninit(); PIECE];
     match recv(stream, &mut buffer[..], RecvFlags::empty()) {
-        Ok(((seen, _), _)) => Ok(Some(Bytes::copy_from_slice(seen))),
+        Ok(((seen, _), _)) => {
+            if seen.len() < PIECE {
+                // The runtime takes a fresh socket to be readable, and would try in vain.
+                let _ = stream.try_io(Interest::READABLE, || {
+                    io::Result::<()>::Err(io::ErrorKind::WouldBlock.into())
+                });
+            }
+            Ok(Some(Bytes::copy_from_slice(seen)))
+        }
         Err(Errno::AGAIN) => Ok(None),
         Err(error) => Err(error.into()),
     }
