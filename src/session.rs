@@ -296,8 +296,9 @@ impl Session {
     }
 
     /// Takes note that it is ending: the first note stays.
-    pub fn end_noticed(&self) {
-        let age = u32::try_from(self.age().as_millis()).unwrap_or(u32::MAX).max(1);
+    pub fn end_noticed(&self, now: Instant) {
+        let age = now.saturating_duration_since(self.started);
+        let age = u32::try_from(age.as_millis()).unwrap_or(u32::MAX).max(1);
         // One writer, its task.
         if self.lived.load(Ordering::Relaxed) == 0 {
             self.lived.store(age, Ordering::Relaxed);

@@ -24,66 +24,68 @@ use super::{
 
 impl<C, B> Relay<C, B> {
     /// What the flow from the client to the backend met.
-    pub(super) fn on_up(&mut self, event: Event) {
+    pub(super) fn on_up(&mut self, event: Event, now: Instant) {
         match event {
             Event::Eof => {
-                self.note_end(Initiator::Client, Reason::Eof);
+                self.note_end(Initiator::Client, Reason::Eof, now);
+                self.down.sink_has_ended();
                 if !self.backend_is_to_end() {
                     self.up.finish(None);
                 }
-                self.wind_down(Instant::now());
+                self.wind_down(now);
             }
             Event::ReadFailed => {
-                self.note_end(Initiator::Client, Reason::Reset);
+                self.note_end(Initiator::Client, Reason::Reset, now);
                 self.up.finish(None);
                 self.down.abandon_sink();
-                self.end_within(CLOSE_TIMEOUT);
+                self.end_within(CLOSE_TIMEOUT, now);
             }
-            Event::WriteFailed => self.suspect(Initiator::Backend),
-            Event::PutPing(payload) => self.expect_pong(Leg::Backend, payload),
-            Event::Ponged => self.ping_next(Instant::now()),
-            Event::PutClose(code) => self.on_put_close(code),
+            Event::WriteFailed => self.suspect(Initiator::Backend, now),
+            Event::PutPing(payload) => self.expect_pong(Leg::Backend, payload, now),
+            Event::Ponged => self.ping_next(now),
+            Event::PutClose(code) => self.on_put_close(code, now),
             Event::Finished | Event::Turn => {}
         }
     }
 
     /// What the flow from the backend to the client met.
-    pub(super) fn on_down(&mut self, event: Event) {
+    pub(super) fn on_down(&mut self, event: Event, now: Instant) {
         match event {
             Event::Eof => {
-                self.note_end(Initiator::Backend, Reason::Eof);
+                self.note_end(Initiator::Backend, Reason::Eof, now);
+                self.up.sink_has_ended();
                 // Behind its client's end, the end of a backend is no death: each has said what it had to say.
                 if self.up.source_is_over() {
                     self.down.finish(None);
                 } else {
                     self.tell_client();
                 }
-                self.end_within(HALF_CLOSE_TIMEOUT);
+                self.end_within(HALF_CLOSE_TIMEOUT, now);
             }
             Event::ReadFailed => {
-                self.note_end(Initiator::Backend, Reason::Reset);
+                self.note_end(Initiator::Backend, Reason::Reset, now);
                 self.tell_client();
                 self.up.abandon_sink();
-                self.end_within(CLOSE_TIMEOUT);
+                self.end_within(CLOSE_TIMEOUT, now);
             }
-            Event::WriteFailed => self.suspect(Initiator::Client),
-            Event::PutPing(payload) => self.expect_pong(Leg::Client, payload),
-            Event::Ponged => self.ping_next(Instant::now()),
-            Event::PutClose(code) => self.on_put_close(code),
+            Event::WriteFailed => self.suspect(Initiator::Client, now),
+            Event::PutPing(payload) => self.expect_pong(Leg::Client, payload, now),
+            Event::Ponged => self.ping_next(now),
+            Event::PutClose(code) => self.on_put_close(code, now),
             Event::Finished | Event::Turn => {}
         }
     }
 
     /// Ends the session from our side, properly: a Close to both peers, between frames.
-    pub(super) fn close_both(&mut self, code: CloseCode, reason: Reason) {
-        self.note(Initiator::Router, reason);
-        self.end_within(CLOSE_TIMEOUT);
+    pub(super) fn close_both(&mut self, code: CloseCode, reason: Reason, now: Instant) {
+        self.note(Initiator::Router, reason, now);
+        self.end_within(CLOSE_TIMEOUT, now);
         self.up.close(code, reason);
         self.down.close(code, reason);
     }
 
     /// Takes note of the first Close that a peer got from the other one.
-    pub(super) fn notice_closes(&mut self) {
+    pub(super) fn notice_closes(&mut self, now: Instant) {
         if self.outcome.is_some_and(|outcome| outcome.is_named()) {
             return;
         }
@@ -106,14 +108,14 @@ impl<C, B> Relay<C, B> {
                 reason: Reason::Close,
                 code,
             });
-            self.session.end_noticed();
-            self.wind_down(Instant::now());
+            self.session.end_noticed(now);
+            self.wind_down(now);
         }
     }
 
     /// A leg on which both sides have said Close gets the end of its stream from us, or from the backend; whether there
     /// was one from us.
-    pub(super) fn finish_closed_legs(&mut self) -> bool {
+    pub(super) fn finish_closed_legs(&mut self, now: Instant) -> bool {
         if self.outcome.is_none() {
             return false;
         }
@@ -121,20 +123,20 @@ impl<C, B> Relay<C, B> {
         if !self.told && told.contains(&true) {
             // Whoever was told has this long to say Close too, whatever else it says.
             self.told = true;
-            self.clock.cut_at(Instant::now() + HALF_CLOSE_TIMEOUT);
+            self.clock.cut_at(now + HALF_CLOSE_TIMEOUT);
         }
         let client = !self.down.is_finishing() && has_closed(&self.down, &self.up);
         let backend = !self.up.is_finishing() && has_closed(&self.up, &self.down);
         if client {
             self.down.finish(None);
-            self.end_within(CLOSE_TIMEOUT);
+            self.end_within(CLOSE_TIMEOUT, now);
         }
         if self.backend_is_to_end() {
-            self.end_within(BACKEND_FIRST);
+            self.end_within(BACKEND_FIRST, now);
             return client;
         }
         if backend {
-            self.end_backend(Instant::now());
+            self.end_backend(now);
         }
         client || backend
     }
@@ -150,7 +152,7 @@ impl<C, B> Relay<C, B> {
     /// Ends the backend's stream.
     pub(super) fn end_backend(&mut self, now: Instant) {
         self.up.finish(None);
-        self.end_within(CLOSE_TIMEOUT);
+        self.end_within(CLOSE_TIMEOUT, now);
         if !self.up.put_close() {
             // Until now it was the backend's time that ran.
             self.clock.restart_cut(now + CLOSE_TIMEOUT);
@@ -164,8 +166,8 @@ impl<C, B> Relay<C, B> {
             .all(|flow| flow.source_is_over() && flow.sink_is_over())
     }
 
-    pub(super) fn note(&mut self, initiator: Initiator, reason: Reason) {
-        self.session.end_noticed();
+    pub(super) fn note(&mut self, initiator: Initiator, reason: Reason, now: Instant) {
+        self.session.end_noticed(now);
         self.outcome.get_or_insert(Outcome {
             initiator,
             reason,
@@ -190,13 +192,12 @@ impl<C, B> Relay<C, B> {
         }
     }
 
-    fn on_put_close(&mut self, code: CloseCode) {
+    fn on_put_close(&mut self, code: CloseCode, now: Instant) {
         self.note_code(code);
-        self.clock.restart_cut(Instant::now() + CLOSE_TIMEOUT);
+        self.clock.restart_cut(now + CLOSE_TIMEOUT);
     }
 
-    fn end_within(&mut self, limit: Duration) {
-        let now = Instant::now();
+    fn end_within(&mut self, limit: Duration, now: Instant) {
         self.wind_down(now);
         self.clock.cut_at(now + limit);
     }
@@ -208,9 +209,9 @@ impl<C, B> Relay<C, B> {
     }
 
     /// A peer's stream has ended. The kernel tells of a reset once: if that was to a write, a read sees a plain end.
-    fn note_end(&mut self, initiator: Initiator, reason: Reason) {
+    fn note_end(&mut self, initiator: Initiator, reason: Reason, now: Instant) {
         let reset = self.suspect == Some(initiator);
-        self.note(initiator, if reset { Reason::Reset } else { reason });
+        self.note(initiator, if reset { Reason::Reset } else { reason }, now);
     }
 
     fn note_code(&mut self, code: CloseCode) {
@@ -219,10 +220,10 @@ impl<C, B> Relay<C, B> {
         }
     }
 
-    fn suspect(&mut self, initiator: Initiator) {
-        self.session.end_noticed();
+    fn suspect(&mut self, initiator: Initiator, now: Instant) {
+        self.session.end_noticed(now);
         self.suspect.get_or_insert(initiator);
-        self.end_within(CLOSE_TIMEOUT);
+        self.end_within(CLOSE_TIMEOUT, now);
     }
 
     fn suspicion(&self) -> Option<Outcome> {

@@ -28,6 +28,7 @@ use self::{large::Spliced, queue::Queue};
 use super::{
     frames::{FrameTracker, Sender},
     inject::CloseCode,
+    open::Open,
     outcome::Reason,
     pong::PongFilter,
     splice::Stream,
@@ -53,6 +54,8 @@ pub(super) struct Flow {
     put_close: bool,
     /// After the source's Close the sink is sent the end of the stream.
     parting: bool,
+    /// The sink has ended what it sends.
+    sink_ended: bool,
     /// The source will send nothing more.
     source_over: bool,
     /// The sink can be sent nothing more.
@@ -116,6 +119,7 @@ impl Flow {
             delivered: 0,
             put_close: false,
             parting: false,
+            sink_ended: false,
             source_over: false,
             sink_over: false,
             unflushed: false,
@@ -133,7 +137,7 @@ impl Flow {
         &mut self,
         cx: &mut Context<'_>,
         source: &mut R,
-        sink: &mut W,
+        sink: &mut Open<W>,
         buffer: &mut [u8],
     ) -> Poll<Event>
     where
@@ -289,8 +293,11 @@ impl Flow {
         Poll::Pending
     }
 
-    fn poll_finish<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, sink: &mut W) -> Poll<Event> {
-        let shut = ready!(Pin::new(sink).poll_shutdown(cx));
+    fn poll_finish<W: Stream>(&mut self, cx: &mut Context<'_>, sink: &mut Open<W>) -> Poll<Event> {
+        let shut = match self.sink_ended {
+            true => ready!(sink.poll_close(cx)),
+            false => ready!(Pin::new(sink).poll_shutdown(cx)),
+        };
         self.abandon_sink();
         Poll::Ready(shut.map_or(Event::WriteFailed, |()| Event::Finished))
     }

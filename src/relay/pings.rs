@@ -26,8 +26,8 @@ impl<C, B> Relay<C, B> {
                 Due::Cut if self.backend_is_to_end() => self.end_backend(now),
                 Due::Cut => return true,
                 Due::Idle if self.outcome.is_some() => return true,
-                Due::Idle => self.close_both(CloseCode::GOING_AWAY, Reason::Idle),
-                Due::Lifetime => self.close_both(CloseCode::GOING_AWAY, Reason::Lifetime),
+                Due::Idle => self.close_both(CloseCode::GOING_AWAY, Reason::Idle, now),
+                Due::Lifetime => self.close_both(CloseCode::GOING_AWAY, Reason::Lifetime, now),
                 Due::Ping(leg) => {
                     if !self.ping(leg) {
                         self.ping_next(now);
@@ -44,11 +44,11 @@ impl<C, B> Relay<C, B> {
     }
 
     /// A Ping is on its way to this leg.
-    pub(super) fn expect_pong(&mut self, leg: Leg, payload: [u8; 8]) {
+    pub(super) fn expect_pong(&mut self, leg: Leg, payload: [u8; 8], now: Instant) {
         let (_, from) = self.flows(leg);
         from.expect_pong(payload);
         let standing = standing(from);
-        self.clock.pinged(Instant::now(), standing);
+        self.clock.pinged(now, standing);
     }
 
     /// Asks for a Ping on the next leg of the round that can be pinged.
@@ -75,7 +75,7 @@ impl<C, B> Relay<C, B> {
         let (unread, standing) = (!from.is_drained(), standing(from));
         let in_a_frame = self.clock.ask_again(now, standing);
         if !unread && !in_a_frame {
-            self.close_both(CloseCode::GOING_AWAY, Reason::PongTimeout);
+            self.close_both(CloseCode::GOING_AWAY, Reason::PongTimeout, now);
         }
     }
 

@@ -60,6 +60,11 @@ impl Flow {
         self.parting = true;
     }
 
+    /// The sink has ended its own stream: the end of this one is the end of both.
+    pub(in crate::relay) fn sink_has_ended(&mut self) {
+        self.sink_ended = true;
+    }
+
     /// The sink is dead: what is meant for it is thrown away, but the source is still heard.
     pub(in crate::relay) fn abandon_sink(&mut self) {
         self.queue = None;
