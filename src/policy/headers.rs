@@ -58,7 +58,7 @@ pub fn to_backend(headers: &mut HeaderMap, peer: &Peer, route: &Route, kind: Kin
 /// What a request for a WebSocket has no use for: its length can only be 0; without a body there is nothing to go on with
 /// (RFC 9110, 10.1.1), and a 100 before the 101 only confuses; nor can there be trailers.
 fn is_of_a_body(name: &HeaderName) -> bool {
-    [header::CONTENT_LENGTH, header::EXPECT, header::TRAILER].contains(name)
+    *name == header::CONTENT_LENGTH || *name == header::EXPECT || *name == header::TRAILER
 }
 
 /// Turns a backend's 101 into the one for the client.
@@ -96,22 +96,22 @@ fn say_length_once(headers: &mut HeaderMap) {
 /// make no difference.
 pub fn strip_trailers(trailers: &mut HeaderMap) {
     drop_all(trailers, |name| {
-        HOP_BY_HOP.contains(name) || is_essential(name) || is_alias(name)
+        is_hop_by_hop(name) || is_essential(name) || is_alias(name)
     });
 }
 
 /// What one connection says to the next and to nobody after it. Not `Trailer`, which names what follows the body.
-static HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-authenticate",
+    "proxy-authorization",
     // RFC 7540 3.2.1, gone with RFC 9113; meant for the connection in any case
-    HeaderName::from_static("http2-settings"),
+    "http2-settings",
 ];
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -121,8 +121,12 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 fn drop_hop_by_hop(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
     let nominated = nominated(headers);
     drop_all(headers, |name| {
-        HOP_BY_HOP.contains(name) || nominated.contains(name) || doomed(name)
+        is_hop_by_hop(name) || nominated.contains(name) || doomed(name)
     });
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(&name.as_str())
 }
 
 /// The same, but the next hop is to be upgraded as well: that is said in the place where it was said to us.
@@ -131,7 +135,7 @@ fn upgrade_next_hop(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> boo
     say_upgrade(headers);
     drop_all(headers, |name| {
         let said = *name == header::CONNECTION || *name == header::UPGRADE;
-        !said && (HOP_BY_HOP.contains(name) || nominated.contains(name) || doomed(name))
+        !said && (is_hop_by_hop(name) || nominated.contains(name) || doomed(name))
     });
 }
 
@@ -188,10 +192,10 @@ fn is_alias(name: &HeaderName) -> bool {
         && (["x-forwarded-", "sec-websocket-", "content-"]
             .iter()
             .any(|prefix| reads_as(prefix))
-            || [X_REQUEST_ID, X_REAL_IP]
+            || [X_REQUEST_ID.as_str(), X_REAL_IP.as_str()]
                 .iter()
                 .chain(&HOP_BY_HOP)
-                .any(|managed| name.len() == managed.as_str().len() && reads_as(managed.as_str())))
+                .any(|managed| name.len() == managed.len() && reads_as(managed)))
 }
 
 /// Keeps a trusted proxy's id and makes one otherwise.

@@ -121,18 +121,21 @@ impl Peer {
 fn text(address: IpAddr) -> HeaderValue {
     let value = match address {
         IpAddr::V4(address) => {
-            let mut text = Vec::with_capacity("255.255.255.255".len());
+            let mut text = [b'.'; "255.255.255.255".len()];
+            let mut end = 0;
             for octet in address.octets() {
-                if !text.is_empty() {
-                    text.push(b'.');
-                }
                 let digits = [octet / 100, octet / 10 % 10, octet % 10];
                 let zeros = digits[..2].iter().take_while(|digit| **digit == 0).count();
-                text.extend(digits[zeros..].iter().map(|digit| b'0' + digit));
+                for digit in &digits[zeros..] {
+                    text[end] = b'0' + digit;
+                    end += 1;
+                }
+                // Over its dot.
+                end += 1;
             }
-            HeaderValue::try_from(text)
+            HeaderValue::from_bytes(&text[..end - 1])
         }
-        IpAddr::V6(address) => HeaderValue::try_from(address.to_string()),
+        IpAddr::V6(address) => HeaderValue::from_bytes(address.to_string().as_bytes()),
     };
     value.expect("an address makes a field value")
 }
