@@ -10,10 +10,12 @@
 //! Not here: what is spoken on the connection ([`super::serve`]).
 
 use std::{
+    future::poll_fn,
     io,
     net::{SocketAddr, TcpListener},
     pin::pin,
     sync::Arc,
+    task::{Poll, ready},
     time::Duration,
 };
 
@@ -105,15 +107,11 @@ pub async fn run<D: Deliver>(
         tokio::select! {
             biased;
             () = &mut stopped => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => door.admit(stream, address),
-                Err(error) if is_about_the_connection(&error) => {}
-                Err(error) => {
-                    let news = told.is_none_or(|told: Instant| told.elapsed() > QUIET);
-                    door.deliver.failed(&error, news);
-                    told = if news { Some(Instant::now()) } else { told };
-                    sleep(BACKOFF).await;
-                }
+            error = door.admit_all(&listener) => {
+                let news = told.is_none_or(|told: Instant| told.elapsed() > QUIET);
+                door.deliver.failed(&error, news);
+                told = if news { Some(Instant::now()) } else { told };
+                sleep(BACKOFF).await;
             },
         }
     }
@@ -125,6 +123,20 @@ pub async fn run<D: Deliver>(
 }
 
 impl<D: Deliver> Door<D> {
+    /// Lets in whoever comes, until a resource is short.
+    async fn admit_all(&self, listener: &tokio::net::TcpListener) -> io::Error {
+        poll_fn(|cx| {
+            loop {
+                match ready!(listener.poll_accept(cx)) {
+                    Ok((stream, address)) => self.admit(stream, address),
+                    Err(error) if is_about_the_connection(&error) => {}
+                    Err(error) => return Poll::Ready(error),
+                }
+            }
+        })
+        .await
+    }
+
     fn admit(&self, stream: TcpStream, address: SocketAddr) {
         let Some(permit) = self.admission.enter(self.worker) else {
             self.deliver.refused();
