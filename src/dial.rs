@@ -34,7 +34,7 @@ use http::{HeaderMap, Request, Response, StatusCode, response};
 use tokio::time::Instant;
 
 use self::attempt::{Attempts, Failed, Offered, Success};
-pub use self::open::Opening;
+pub use self::open::{Life, Opening};
 use crate::{
     affinity::Tie,
     answer::Body,

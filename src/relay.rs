@@ -23,6 +23,7 @@ mod ending;
 mod flow;
 pub mod frames;
 pub mod inject;
+mod open;
 mod outcome;
 mod pings;
 pub mod pong;
@@ -44,7 +45,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use self::{clock::Clock, flow::Flow, frames::Sender, inject::CloseCode};
+use self::{clock::Clock, flow::Flow, frames::Sender, inject::CloseCode, open::Open};
 pub use self::{
     outcome::{Initiator, Outcome, Reason},
     splice::Stream,
@@ -99,8 +100,8 @@ where
 
 /// A session's state between two polls.
 struct Relay<C, B> {
-    client: C,
-    backend: B,
+    client: Open<C>,
+    backend: Open<B>,
     /// From the client to the backend.
     up: Flow,
     /// From the backend to the client.
@@ -126,13 +127,14 @@ where
     B: Stream,
 {
     fn new(ends: Ends<C, B>, session: Arc<Session>, limits: &SessionLimits) -> Self {
+        let started = session.started();
         Self {
-            client: ends.client,
-            backend: ends.backend,
+            client: Open::new(ends.client),
+            backend: Open::new(ends.backend),
             up: Flow::new(Sender::Client, &ends.early_client),
             down: Flow::new(Sender::Backend, &ends.early_backend),
             session,
-            clock: Clock::new(limits, Instant::now()),
+            clock: Clock::new(limits, started),
             outcome: None,
             suspect: None,
             task: None,
@@ -145,12 +147,12 @@ where
     fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, buffer: &mut [u8]) -> Poll<Outcome> {
         self.hear_orders(cx);
         loop {
-            if self.obey(cx) {
-                self.report(Instant::now());
+            let now = Instant::now();
+            if self.obey(cx, now) {
+                self.report(now);
                 return Poll::Ready(self.explain());
             }
-            let rests = self.move_bytes(cx, buffer);
-            let now = Instant::now();
+            let rests = self.move_bytes(cx, buffer, now);
             self.report(now);
             if self.is_over() {
                 return Poll::Ready(self.explain());
@@ -171,20 +173,20 @@ where
 
     /// Moves bytes both ways until both directions wait, and draws the conclusions; false if there may be more to move
     /// but others must have their turn.
-    fn move_bytes(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> bool {
+    fn move_bytes(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], now: Instant) -> bool {
         for _ in 0..TURNS {
             let up = self.up.poll(cx, &mut self.client, &mut self.backend, buffer);
             let down = self.down.poll(cx, &mut self.backend, &mut self.client, buffer);
             // Before the events: a peer that said Close and left at once has closed, not vanished.
-            self.notice_closes();
+            self.notice_closes(now);
             if let Poll::Ready(event) = up {
-                self.on_up(event);
+                self.on_up(event, now);
             }
             if let Poll::Ready(event) = down {
-                self.on_down(event);
+                self.on_down(event, now);
             }
             // In every round: one peer that never rests must not keep the other's leg open.
-            let finished = self.finish_closed_legs();
+            let finished = self.finish_closed_legs(now);
             if up.is_pending() && down.is_pending() && !finished {
                 return true;
             }
@@ -219,7 +221,7 @@ where
     }
 
     /// Does what it was told from outside; true if that is to end at once.
-    fn obey(&mut self, cx: &Context<'_>) -> bool {
+    fn obey(&mut self, cx: &Context<'_>, now: Instant) -> bool {
         if self.session.order().is_none() {
             return false;
         }
@@ -227,13 +229,13 @@ where
         self.session.listen(cx.waker());
         match self.session.order() {
             Some(Order::Cut(cause)) => {
-                self.note(Initiator::Router, cause.into());
+                self.note(Initiator::Router, cause.into(), now);
                 return true;
             }
             Some(Order::Close(code, cause)) if !self.obeyed => {
                 self.obeyed = true;
                 let code = CloseCode::try_new(code).unwrap_or(CloseCode::GOING_AWAY);
-                self.close_both(code, cause.into());
+                self.close_both(code, cause.into(), now);
             }
             Some(Order::Close(..)) | None => {}
         }

@@ -30,7 +30,7 @@ use crate::{
     config,
     listen::Upgrade,
     telemetry::metrics::HandshakeEnd,
-    timers::{timeout, timeout_at},
+    timers::timeout_at,
     tls::Target,
 };
 
@@ -162,9 +162,10 @@ impl<'a> Attempts<'a> {
     async fn wait(&self, reply: Pin<&mut impl Future<Output = Try>>) -> Option<Try> {
         let retry = self.settings.retry;
         let may_hedge = retry.on_timeout && self.tried.len() < retry.attempts;
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let now = Instant::now();
+        let left = self.deadline.saturating_duration_since(now);
         let patience = if may_hedge { left / 2 } else { left };
-        timeout(patience, reply).await.ok()
+        timeout_at(now + patience, reply).await.ok()
     }
 
     /// A try has been silent for long: another endpoint is tried beside it, and who answers first has the session. So a

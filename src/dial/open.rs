@@ -3,13 +3,13 @@
 //! In: both streams, the lease on the endpoint. Out: a registered session, its two log lines, its counters, and the
 //! verdict on an endpoint that drops sessions early.
 //!
-//! - A session is its own task; a panic in it costs this session only, and is logged as its end.
-//! - The task owns no piece of the request: a header value would pin all that it was read into. It is spawned when
-//!   the 101 has been sent, not before, so that it is no larger than the session needs.
+//! - A panic in a session costs this session only, and is logged as its end.
+//! - A session owns no piece of the request: a header value would pin all that it was read into. It is made when the 101
+//!   has been sent, not before, so that it is no larger than it needs to be.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 
 use super::connect::Backend;
 use crate::{
@@ -35,7 +35,10 @@ pub struct Opening {
     pub(super) under_way: UnderWay,
 }
 
-/// What a session's task keeps besides the streams.
+/// A session from its 101 to its end, for a task to live it.
+pub type Life = BoxFuture<'static, ()>;
+
+/// What a session keeps besides the streams.
 struct Seat {
     registered: Registered,
     lease: Lease,
@@ -49,7 +52,8 @@ const EARLY: Duration = Duration::from_secs(1);
 impl Opening {
     /// Starts the session: the 101 has been sent, and the stream is free of HTTP. `early` is what the client has sent
     /// since its request head.
-    pub fn begin<C>(self, client: C, early: Vec<u8>, permit: Permit)
+    #[must_use]
+    pub fn begin<C>(self, client: C, early: Vec<u8>, permit: Permit) -> Life
     where
         C: Stream + Send + 'static,
     {
@@ -78,8 +82,8 @@ impl Opening {
 }
 
 impl Seat {
-    /// Relays between two streams, each with what its peer has already sent, in a task of its own.
-    fn join<C, B>(self, client: (C, Vec<u8>), backend: (B, Vec<u8>), limits: &SessionLimits)
+    /// Relays between two streams, each with what its peer has already sent.
+    fn join<C, B>(self, client: (C, Vec<u8>), backend: (B, Vec<u8>), limits: &SessionLimits) -> Life
     where
         C: Stream + Send + 'static,
         B: Stream + Send + 'static,
@@ -91,13 +95,13 @@ impl Seat {
             early_backend: backend.1,
         };
         let relay = relay::run(ends, Arc::clone(self.registered.session()), limits);
-        tokio::spawn(AssertUnwindSafe(relay).catch_unwind().map(move |ended| {
+        Box::pin(AssertUnwindSafe(relay).catch_unwind().map(move |ended| {
             self.leave(&ended.unwrap_or(Outcome {
                 initiator: Initiator::Router,
                 reason: Reason::Panic,
                 code: None,
             }));
-        }));
+        }))
     }
 
     fn leave(self, outcome: &Outcome) {

@@ -27,14 +27,18 @@ use super::{
     linger::linger,
     preface::Sniffed,
     serve::Connection,
-    upgrade::{Asked, Unfinished},
+    upgrade::{Asked, Next, Unfinished},
 };
-use crate::{answer::Body, relay::Stream, stack::Stack, timers::HyperTimer};
+use crate::{answer::Body, dial::Life, relay::Stream, stack::Stack, timers::HyperTimer};
 
-/// Serves one connection until it ends or is upgraded; `seen` is what was read of it, if anything was.
+/// Serves one connection until it ends or becomes a session; `seen` is what was read of it, if anything was.
 ///
 /// Not an `async fn`: its future would hold all of this twice.
-pub(super) fn serve<S>(mut stream: S, connection: Connection, seen: Option<Bytes>) -> impl Future<Output = ()>
+pub(super) fn serve<S>(
+    mut stream: S,
+    connection: Connection,
+    seen: Option<Bytes>,
+) -> impl Future<Output = Option<Life>>
 where
     S: Stream + Send + 'static,
 {
@@ -44,27 +48,39 @@ where
             Some(seen) => seen,
             None => match await_some(&mut stream, deadline).await {
                 Some(seen) => seen,
-                None => return Box::pin(linger(stream)).await,
+                None => {
+                    Box::pin(linger(stream)).await;
+                    return None;
+                }
             },
         };
         // Boxed: what becomes a session has no room for HTTP.
         let Some(asked) = Asked::read(&seen, &connection.rules.limits) else {
             return Box::pin(converse(stream, connection, seen, None)).await;
         };
-        if let Some(unfinished) = asked.serve(stream, connection, seen).await {
-            let Unfinished {
-                stream,
-                connection,
-                seen,
-                answer,
-            } = *unfinished;
-            Box::pin(converse(stream, connection, seen, Some(answer))).await;
+        match asked.serve(stream, connection, seen).await {
+            Next::Session(session) => Some(session),
+            Next::Http(unfinished) => {
+                let Unfinished {
+                    stream,
+                    connection,
+                    seen,
+                    answer,
+                } = *unfinished;
+                Box::pin(converse(stream, connection, seen, Some(answer))).await
+            }
+            Next::Nothing => None,
         }
     }
 }
 
 /// Has hyper serve a connection from what was `seen` of it; the first request may have been answered already.
-async fn converse<S>(stream: S, connection: Connection, seen: Bytes, answer: Option<Response<Body>>)
+async fn converse<S>(
+    stream: S,
+    connection: Connection,
+    seen: Bytes,
+    answer: Option<Response<Body>>,
+) -> Option<Life>
 where
     S: Stream + Send + 'static,
 {
@@ -102,7 +118,7 @@ where
     match (served, arrival.opening()) {
         (Ok(()), Some(opening)) => {
             let (stream, unread) = io.into_inner().into_parts();
-            opening.begin(stream, [read_buf, unread].concat(), connection.permit);
+            return Some(opening.begin(stream, [read_buf, unread].concat(), connection.permit));
         }
         _ => match io.into_inner().into_http2() {
             // Boxed: hardly any connection needs it, and all would have room for it.
@@ -110,6 +126,7 @@ where
             Err(stream) => linger(stream).await,
         },
     }
+    None
 }
 
 /// The number of fields that hyper takes without an allocation.

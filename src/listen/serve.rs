@@ -21,6 +21,7 @@ use super::{
     proxy::{self, Source},
 };
 use crate::{
+    dial::Life,
     policy::headers::Peer,
     router::Router,
     stack::Stack,
@@ -47,10 +48,25 @@ pub(super) struct Connection {
     pub(super) router: Arc<Router>,
 }
 
-/// Serves one connection until it ends or becomes a session.
-///
-/// Not an `async fn`: its future would hold all of this twice.
+/// Serves one connection until it ends, as a session where it becomes one.
 pub fn serve(accepted: Accepted, stack: Stack, router: Arc<Router>) -> impl Future<Output = ()> + Send {
+    // Boxed, as a session is: what a connection needs to become one is given back before it begins, and what tokio moves
+    // about when a task is made and ended is small.
+    let connection = Box::pin(until_session(accepted, stack, router));
+    async move {
+        let session = connection.await;
+        if let Some(session) = session {
+            session.await;
+        }
+    }
+}
+
+/// Not an `async fn`: its future would hold all of this twice.
+fn until_session(
+    accepted: Accepted,
+    stack: Stack,
+    router: Arc<Router>,
+) -> impl Future<Output = Option<Life>> + Send {
     let Accepted {
         stream,
         address,
@@ -72,31 +88,29 @@ pub fn serve(accepted: Accepted, stack: Stack, router: Arc<Router>) -> impl Futu
             // Boxed: a connection without these layers has no room for them.
             return Box::pin(serve_layered(stream, connection, site)).await;
         }
-        let Ok(seen) = first::at_hand(&stream) else { return };
+        let seen = first::at_hand(&stream).ok()?;
         if seen.as_ref().is_some_and(|seen| seen.is_empty()) {
-            return;
+            return None;
         }
-        http1::serve(stream, connection, seen).await;
+        http1::serve(stream, connection, seen).await
     }
 }
 
 /// What comes before HTTP on the wire, and then HTTP.
-async fn serve_layered(mut stream: TcpStream, mut connection: Connection, site: Arc<Site>) {
+async fn serve_layered(mut stream: TcpStream, mut connection: Connection, site: Arc<Site>) -> Option<Life> {
     if connection.rules.proxy_protocol {
-        let Some(address) = client_of(&mut stream, &connection, &site).await else {
-            return;
-        };
-        connection.address = address;
+        connection.address = client_of(&mut stream, &connection, &site).await?;
     }
     let Some(tls) = connection.rules.tls.clone() else {
         return http1::serve(stream, connection, None).await;
     };
-    let Some((stream, certificate)) = secured(stream, &tls, &connection, &site).await else {
-        return;
-    };
+    let (stream, certificate) = secured(stream, &tls, &connection, &site).await?;
     connection.certificate = Some(certificate);
     match stream.get_ref().1.alpn_protocol() {
-        Some(b"h2") => http2::serve(stream, connection).await,
+        Some(b"h2") => {
+            http2::serve(stream, connection).await;
+            None
+        }
         _ => http1::serve(stream, connection, None).await,
     }
 }

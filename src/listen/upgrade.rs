@@ -15,6 +15,7 @@
 
 use std::{
     future::poll_fn,
+    io,
     mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
@@ -22,18 +23,25 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri, Version, header, request::Parts};
-use tokio::io::{AsyncRead, AsyncWriteExt};
+use http::{Method, Request, Response, StatusCode, Uri, Version, request::Parts};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tower::Service;
 
 use super::{Incoming, first::poll_some, linger::linger, serve::Connection};
-use crate::{answer::Body, config::Limits, head, relay::Stream};
+use crate::{answer::Body, config::Limits, dial::Life, head, relay::Stream};
 
 /// The head of a request for a WebSocket.
 pub(super) struct Asked {
     head: Parts,
     /// Bytes that it took.
     length: usize,
+}
+
+/// What becomes of the connection.
+pub(super) enum Next<S> {
+    Session(Life),
+    Http(Box<Unfinished<S>>),
+    Nothing,
 }
 
 /// A connection that is to be gone on with in HTTP.
@@ -72,17 +80,11 @@ impl Asked {
         if !fits || request.version != Some(1) {
             return None;
         }
+        if !asks_plainly(request.headers) {
+            return None;
+        }
         let head = parts(seen, &request)?;
-        let mut upgrades = head.headers.get_all(header::UPGRADE).iter();
-        let websocket = upgrades
-            .next()
-            .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
-        let is_plain = websocket
-            && upgrades.next().is_none()
-            && ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::EXPECT]
-                .iter()
-                .any(|name| head.headers.contains_key(name));
-        is_plain.then_some(Self { head, length })
+        Some(Self { head, length })
     }
 
     /// Sends it through the stack and begins the session, or returns what there is to be answered.
@@ -93,7 +95,7 @@ impl Asked {
         mut stream: S,
         mut connection: Connection,
         seen: Bytes,
-    ) -> impl Future<Output = Option<Box<Unfinished<S>>>>
+    ) -> impl Future<Output = Next<S>>
     where
         S: Stream + Send + 'static,
     {
@@ -107,19 +109,19 @@ impl Asked {
             let answer = connection.stack.call(request);
             let Some(Ok(answer)) = unless_gone(answer, &mut stream, &mut early).await else {
                 Box::pin(linger(stream)).await;
-                return None;
+                return Next::Nothing;
             };
             match arrival.opening() {
                 Some(opening) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    stream.write_all(&switching(&answer)).await.ok()?;
-                    stream.flush().await.ok()?;
-                    opening.begin(stream, early, connection.permit);
-                    None
+                    if send(&switching(&answer), &mut stream).await.is_err() {
+                        return Next::Nothing;
+                    }
+                    Next::Session(opening.begin(stream, early, connection.permit))
                 }
                 // A layer may have made something else of a 101, and then there is no session.
                 _ => {
                     early.splice(..0, seen[..length].iter().copied());
-                    Some(Box::new(Unfinished {
+                    Next::Http(Box::new(Unfinished {
                         stream,
                         connection,
                         seen: early.into(),
@@ -129,6 +131,27 @@ impl Asked {
             }
         }
     }
+}
+
+/// Whether the fields ask for a WebSocket, once, and announce nothing else.
+fn asks_plainly(fields: &[httparse::Header<'_>]) -> bool {
+    let mut upgrades = 0;
+    for field in fields {
+        // By its length most names need no closer look.
+        match field.name.len() {
+            7 if field.name.eq_ignore_ascii_case("upgrade") => {
+                if !field.value.eq_ignore_ascii_case(b"websocket") {
+                    return false;
+                }
+                upgrades += 1;
+            }
+            6 if field.name.eq_ignore_ascii_case("expect") => return false,
+            14 if field.name.eq_ignore_ascii_case("content-length") => return false,
+            17 if field.name.eq_ignore_ascii_case("transfer-encoding") => return false,
+            _ => {}
+        }
+    }
+    upgrades == 1
 }
 
 fn parts(seen: &Bytes, request: &httparse::Request<'_, '_>) -> Option<Parts> {
@@ -172,6 +195,11 @@ where
         Poll::Pending
     })
     .await
+}
+
+async fn send<S: AsyncWrite + Unpin>(head: &[u8], stream: &mut S) -> io::Result<()> {
+    stream.write_all(head).await?;
+    stream.flush().await
 }
 
 /// The head of a 101 on the wire.

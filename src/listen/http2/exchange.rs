@@ -174,7 +174,7 @@ fn open(
     head.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
     // Fails only if the client has left meanwhile.
     if let Ok(send) = respond.send_response(Response::from_parts(head, ()), false) {
-        opening.begin(Tunnel::new(Outlet::new(send), recv), Vec::new(), permit);
+        tokio::spawn(opening.begin(Tunnel::new(Outlet::new(send), recv), Vec::new(), permit));
     }
 }
 
