@@ -19,9 +19,8 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt;
 use socket2::{Domain, Socket, TcpKeepalive, Type};
-use tokio::{net::TcpStream, sync::watch, time::Instant};
+use tokio::{net::TcpStream, sync::watch, task::consume_budget, time::Instant};
 
 use super::{Admission, Permit, Site, admission::Refusing, linger::linger};
 use crate::timers::sleep;
@@ -116,10 +115,7 @@ pub async fn run<D: Deliver>(
         }
     }
     // Closing resets what the kernel has accepted for us; those clients are better told to come back.
-    while let Some(Ok((stream, address))) = listener.accept().now_or_never() {
-        door.admit(stream, address);
-    }
-    Ok(())
+    door.admit_waiting(&listener.into_std()?).await
 }
 
 impl<D: Deliver> Door<D> {
@@ -135,6 +131,23 @@ impl<D: Deliver> Door<D> {
             }
         })
         .await
+    }
+
+    /// Lets in who waits, at most as many as the kernel held. It is asked itself: the runtime may not have been told.
+    async fn admit_waiting(&self, listener: &TcpListener) -> io::Result<()> {
+        for _ in 0..BACKLOG {
+            match listener.accept() {
+                Ok((stream, address)) => {
+                    stream.set_nonblocking(true)?;
+                    self.admit(TcpStream::from_std(stream)?, address);
+                }
+                Err(error) if is_about_the_connection(&error) => {}
+                // Nobody is left, or there is no room for more.
+                Err(_) => break,
+            }
+            consume_budget().await;
+        }
+        Ok(())
     }
 
     fn admit(&self, stream: TcpStream, address: SocketAddr) {
@@ -215,3 +228,6 @@ pub(crate) fn prepare(socket: &Socket) -> io::Result<()> {
     )?;
     socket.set_tcp_user_timeout(Some(Duration::from_secs(30)))
 }
+
+#[cfg(test)]
+mod tests;
