@@ -4,6 +4,8 @@
 //!
 //! - Most clients have sent their request by the time that their connection is accepted. It is read straight from the
 //!   socket then: no turn of the event loop, no timer. Where nothing is there yet, that has cost one call.
+//! - The runtime takes a socket that it has just accepted to be readable. It is told when that is over, as it would have seen
+//!   itself; so the next look waits, and does not try in vain.
 //! - Nothing is kept for a client that says nothing: what it sends is read onto the stack.
 //!
 //! Not here: what it means ([`super::upgrade`], [`super::http1`]).
@@ -35,17 +37,28 @@ const PIECE: usize = 8 * 1024;
 /// What has been sent by now, whether or not the runtime has been told of it: `None` if nothing has, and no bytes if the
 /// client has ended.
 pub(super) fn at_hand(stream: &TcpStream) -> io::Result<Option<Bytes>> {
+    let mut read = None;
+    // Reading is within, so that what the runtime hears meanwhile is not forgotten.
+    let _ = stream.try_io(Interest::READABLE, || {
+        let seen = read.insert(receive(stream));
+        let drained = match seen {
+            Ok(Some(seen)) => (1..PIECE).contains(&seen.len()),
+            Ok(None) => true,
+            Err(_) => false,
+        };
+        match drained {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        }
+    });
+    // A socket that another worker has accepted is not taken to be readable.
+    read.unwrap_or_else(|| receive(stream))
+}
+
+fn receive(stream: &TcpStream) -> io::Result<Option<Bytes>> {
     let mut buffer = [MaybeUninit::uninit(); PIECE];
     match recv(stream, &mut buffer[..], RecvFlags::empty()) {
-        Ok(((seen, _), _)) => {
-            if seen.len() < PIECE {
-                // The runtime takes a fresh socket to be readable, and would try in vain.
-                let _ = stream.try_io(Interest::READABLE, || {
-                    io::Result::<()>::Err(io::ErrorKind::WouldBlock.into())
-                });
-            }
-            Ok(Some(Bytes::copy_from_slice(seen)))
-        }
+        Ok(((seen, _), _)) => Ok(Some(Bytes::copy_from_slice(seen))),
         Err(Errno::AGAIN) => Ok(None),
         Err(error) => Err(error.into()),
     }
