@@ -1,7 +1,7 @@
 //! Step 5: a handshake becomes a session.
 //!
 //! In: a request that has passed every policy. Out: the backend's 101 or its refusal, or an answer of our own; and, after
-//! a 101, a session of its own task.
+//! a 101, the life of a session, for its connection's task to live.
 //!
 //! - Nothing is promised before the backend said 101: until then another endpoint may be tried, and the client has seen
 //!   nothing.

@@ -50,8 +50,8 @@ struct Seat {
 const EARLY: Duration = Duration::from_secs(1);
 
 impl Opening {
-    /// Starts the session: the 101 has been sent, and the stream is free of HTTP. `early` is what the client has sent
-    /// since its request head.
+    /// Registers the session, which lives as long as what is returned is polled: the 101 has been sent, and the stream is free
+    /// of HTTP. `early` is what the client has sent since its request head.
     #[must_use]
     pub fn begin<C>(self, client: C, early: Vec<u8>, permit: Permit) -> Life
     where

@@ -54,7 +54,7 @@ where
                 }
             },
         };
-        // Boxed: what becomes a session has no room for HTTP.
+        // Boxed: what waits for its head or its backend has no room for HTTP.
         let Some(asked) = Asked::read(&seen, &connection.rules.limits) else {
             return Box::pin(converse(stream, connection, seen, None)).await;
         };

@@ -1,6 +1,7 @@
 //! An accepted connection, from its socket to what is spoken on it.
 //!
-//! In: an [`Accepted`] socket on the worker that serves it. Out: its requests, in HTTP, through the stack.
+//! In: an [`Accepted`] socket on the worker that serves it. Out: its requests, in HTTP, through the stack; and the session
+//! that it becomes, in the same task.
 //!
 //! - The layers of a connection come in the order of the wire (PROXY header, TLS, HTTP), and what one of them needs to
 //!   know of the connection is in [`Connection`].

@@ -92,7 +92,7 @@ pub(super) enum Event {
     ReadFailed,
     /// The sink's connection failed.
     WriteFailed,
-    /// The sink has been sent the end of the stream.
+    /// The sink has been sent the end of the stream, or is closed.
     Finished,
     /// A Close of ours is on its way to the sink.
     PutClose(CloseCode),
