@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! longhaul-bench [--quick] [--rounds N] [--only TEXT] [--peer NAME] [--no-file]
+//! longhaul-bench duel ROW COLUMN|BUILD..
 //! longhaul-bench discovery [--no-file]
 //! longhaul-bench counts [--keep]
 //! ```
@@ -14,6 +15,7 @@ mod backend;
 mod clock;
 mod counts;
 mod discovery;
+mod duel;
 mod failure;
 mod floor;
 mod job;
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         ["floor", means, listen, endpoints] => relay(means, listen, endpoints),
         ["discovery"] => discovery::run(true),
         ["discovery", "--no-file"] => discovery::run(false),
+        ["duel", row, ref columns @ ..] => duel::run(row, columns).map_err(Into::into),
         ["counts"] => count(false),
         ["counts", "--keep"] => count(true),
         ref options => Options::parse(options).and_then(|options| measure(&options)),

@@ -93,7 +93,14 @@ pub(crate) fn all(quick: bool) -> Vec<Box<dyn Peer>> {
 
 /// The one that is not a peer.
 pub(crate) fn longhaul() -> Box<dyn Peer> {
-    Box::new(longhaul::Longhaul)
+    Box::new(longhaul::Longhaul::default())
+}
+
+/// The same, in a build of its own.
+pub(crate) fn build(program: PathBuf) -> Box<dyn Peer> {
+    Box::new(longhaul::Longhaul {
+        program: Some(program),
+    })
 }
 
 /// Where `install-peers` puts what Debian does not have.

@@ -195,6 +195,11 @@ impl Backend {
         Ok(backend)
     }
 
+    /// What its endpoints show within TLS, and what proxies are to show.
+    pub(crate) fn certificates(&self) -> &Arc<Certificates> {
+        &self.certificates
+    }
+
     /// One port on as many loopback addresses as are needed.
     pub(crate) fn endpoints(&self, count: usize, tls: bool) -> Vec<SocketAddr> {
         let port = if tls { self.tls_port } else { self.port };

@@ -14,8 +14,11 @@ use crate::wire::HOST;
 /// Another program than the one beside this one.
 const PROGRAM: &str = "LONGHAUL";
 
-#[derive(Debug)]
-pub(super) struct Longhaul;
+#[derive(Debug, Default)]
+pub(super) struct Longhaul {
+    /// A build that is meant whatever the environment says.
+    pub(super) program: Option<PathBuf>,
+}
 
 impl Peer for Longhaul {
     fn name(&self) -> &'static str {
@@ -23,7 +26,10 @@ impl Peer for Longhaul {
     }
 
     fn program(&self) -> Option<PathBuf> {
-        let named = env::var_os(PROGRAM).map(PathBuf::from);
+        let named = self
+            .program
+            .clone()
+            .or_else(|| env::var_os(PROGRAM).map(PathBuf::from));
         let program = named.or_else(|| Some(env::current_exe().ok()?.with_file_name("longhaul")))?;
         program.is_file().then_some(program)
     }
