@@ -66,7 +66,7 @@ pub(crate) fn run(row: &str, names: &[&str]) -> Result<(), Failure> {
         }
     }
     print(job, &sides);
-    sides.into_iter().try_for_each(Side::end)
+    Ok(())
 }
 
 fn print(job: Job, sides: &[Side]) {
@@ -132,12 +132,6 @@ impl Side {
         let used = tree.usage().since(before).cpu;
         self.costs.push(used.as_secs_f64() * 1e6 / slice.units() as f64);
         Ok(())
-    }
-
-    fn end(self) -> Result<(), Failure> {
-        // Else a proxy that drains waits for them.
-        drop(self.sessions);
-        Ok(self.running.end()?)
     }
 }
 

@@ -63,7 +63,7 @@ struct Options {
 
 /// An odd number gives a median that was measured.
 const ROUNDS: usize = 5;
-const USAGE: &str = "usage: longhaul-bench [--quick] [--rounds N] [--only TEXT] [--peer NAME].. [--no-file]";
+const USAGE: &str = "usage: longhaul-bench [--quick] [--rounds N] [--only TEXT] [--peer NAME].. [--no-file], or duel ROW COLUMN|BUILD..";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
