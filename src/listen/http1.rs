@@ -58,7 +58,7 @@ where
         let Some(asked) = Asked::read(&seen, &connection.rules.limits) else {
             return Box::pin(converse(stream, connection, seen, None)).await;
         };
-        match asked.serve(stream, connection, seen).await {
+        match asked.serve(stream, connection, seen).await? {
             Next::Session(session) => Some(session),
             Next::Http(unfinished) => {
                 let Unfinished {
@@ -69,7 +69,6 @@ where
                 } = *unfinished;
                 Box::pin(converse(stream, connection, seen, Some(answer))).await
             }
-            Next::Nothing => None,
         }
     }
 }

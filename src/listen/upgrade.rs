@@ -15,7 +15,6 @@
 
 use std::{
     future::poll_fn,
-    io,
     mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
@@ -24,7 +23,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri, Version, request::Parts};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tower::Service;
 
 use super::{Incoming, first::poll_some, linger::linger, serve::Connection};
@@ -37,11 +36,10 @@ pub(super) struct Asked {
     length: usize,
 }
 
-/// What becomes of the connection.
+/// What becomes of a connection that goes on.
 pub(super) enum Next<S> {
     Session(Life),
     Http(Box<Unfinished<S>>),
-    Nothing,
 }
 
 /// A connection that is to be gone on with in HTTP.
@@ -95,7 +93,7 @@ impl Asked {
         mut stream: S,
         mut connection: Connection,
         seen: Bytes,
-    ) -> impl Future<Output = Next<S>>
+    ) -> impl Future<Output = Option<Next<S>>>
     where
         S: Stream + Send + 'static,
     {
@@ -109,24 +107,23 @@ impl Asked {
             let answer = connection.stack.call(request);
             let Some(Ok(answer)) = unless_gone(answer, &mut stream, &mut early).await else {
                 Box::pin(linger(stream)).await;
-                return Next::Nothing;
+                return None;
             };
             match arrival.opening() {
                 Some(opening) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    if send(&switching(&answer), &mut stream).await.is_err() {
-                        return Next::Nothing;
-                    }
-                    Next::Session(opening.begin(stream, early, connection.permit))
+                    stream.write_all(&switching(&answer)).await.ok()?;
+                    stream.flush().await.ok()?;
+                    Some(Next::Session(opening.begin(stream, early, connection.permit)))
                 }
                 // A layer may have made something else of a 101, and then there is no session.
                 _ => {
                     early.splice(..0, seen[..length].iter().copied());
-                    Next::Http(Box::new(Unfinished {
+                    Some(Next::Http(Box::new(Unfinished {
                         stream,
                         connection,
                         seen: early.into(),
                         answer,
-                    }))
+                    })))
                 }
             }
         }
@@ -195,11 +192,6 @@ where
         Poll::Pending
     })
     .await
-}
-
-async fn send<S: AsyncWrite + Unpin>(head: &[u8], stream: &mut S) -> io::Result<()> {
-    stream.write_all(head).await?;
-    stream.flush().await
 }
 
 /// The head of a 101 on the wire.
