@@ -1,22 +1,23 @@
 //! A few proxies compared closely in one job, all of them running at once.
 //!
 //! In: a part of a row's title; columns by name, or builds of Longhaul by path. Out: for each the CPU time per message or per
-//! handshake, as quartiles over many short slices of the job, and the median of its ratio to the first in the same slice.
+//! handshake, the median of many short slices of the job, and the median of its ratios to the first in the same slice.
 //!
 //! A machine has fast seconds and slow ones, and slices that follow each other are in the same: this tells apart what differs by
-//! a hundredth, where rounds need a tenth.
+//! a few hundredths, where rounds need a tenth.
 //! Not here: latencies and memory; what a fresh process costs (`rounds`).
 
-use std::{path::PathBuf, thread, time::Duration};
+use std::path::PathBuf;
 
 use crate::{
     failure::Failure,
-    job::Job,
+    job::{Job, micros},
     load::{self, Exchange, Session},
     machine::{self, Cores},
     peers::{self, Peer, Running},
     plan,
     rounds::Backend,
+    table::Figure,
     wire::Payloads,
 };
 
@@ -40,9 +41,6 @@ const SLICES: usize = 100;
 const MESSAGES: usize = 2_000;
 const HANDSHAKES: usize = 300;
 
-/// In which what the last session leaves behind comes to its end.
-const REST: Duration = Duration::from_millis(15);
-
 /// Measures and prints.
 pub(crate) fn run(row: &str, names: &[&str]) -> Result<(), Failure> {
     let job = plan::jobs(false)
@@ -59,8 +57,7 @@ pub(crate) fn run(row: &str, names: &[&str]) -> Result<(), Failure> {
         sides.push(Side::start(name, job, &backend, &cores)?);
     }
     let slice = Slice::of(job)?;
-    // The first of each warms up.
-    for _ in 0..=SLICES {
+    for _ in 0..SLICES {
         for side in &mut sides {
             side.take(slice, &payloads)?;
         }
@@ -73,23 +70,11 @@ fn print(job: Job, sides: &[Side]) {
     println!("{}, us, {SLICES} slices in turn", job.rows()[0].title);
     let Some(first) = sides.first() else { return };
     for side in sides {
-        let costs = sorted(&side.costs[1..]);
         let ratios: Vec<f64> = side.costs.iter().zip(&first.costs).map(|(a, b)| a / b).collect();
-        println!(
-            "{:>40}: {:.1} ({:.1} to {:.1}), x{:.3}",
-            side.name,
-            costs[costs.len() / 2],
-            costs[costs.len() / 4],
-            costs[3 * costs.len() / 4],
-            sorted(&ratios[1..])[ratios.len() / 2],
-        );
+        if let (Some(cost), Some(ratio)) = (Figure::of(&side.costs), Figure::of(&ratios)) {
+            println!("{:>40}: {:.1}, x{:.3}", side.name, cost.median, ratio.median);
+        }
     }
-}
-
-fn sorted(values: &[f64]) -> Vec<f64> {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values
 }
 
 fn peer(name: &str) -> Result<Box<dyn Peer>, Failure> {
@@ -128,9 +113,9 @@ impl Side {
             Slice::Messages(exchange) => drop(load::exchange(&mut self.sessions, exchange, payloads)?),
             Slice::Handshakes(count) => drop(load::cycle(&self.running.targets(), count)?),
         }
-        thread::sleep(REST);
+        tree.settle();
         let used = tree.usage().since(before).cpu;
-        self.costs.push(used.as_secs_f64() * 1e6 / slice.units() as f64);
+        self.costs.push(micros(used) / slice.units() as f64);
         Ok(())
     }
 }

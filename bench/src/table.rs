@@ -26,14 +26,14 @@ struct Line {
 
 /// The median of the rounds and their spread.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Figure {
-    median: f64,
+pub(crate) struct Figure {
+    pub(crate) median: f64,
     /// Half the distance between lowest and highest, as a part of the median.
     spread: f64,
 }
 
 impl Figure {
-    fn of(rounds: &[f64]) -> Option<Self> {
+    pub(crate) fn of(rounds: &[f64]) -> Option<Self> {
         let mut sorted = rounds.to_vec();
         sorted.sort_by(f64::total_cmp);
         let (low, high) = (*sorted.first()?, *sorted.last()?);
