@@ -15,8 +15,8 @@
 //! - A direction with an invalid frame is opaque: relayed, never injected into.
 //! - Whatever a peer sends, the other direction, the deadlines and the other sessions of the worker get their turn.
 //!
-//! Not here: finding frames ([`frames`]), one direction (`flow`), how sessions end (`ending`), deadlines (`clock`,
-//! `pings`), who told a session to end ([`crate::drain`], [`crate::admin`]).
+//! Not here: finding frames ([`frames`]), one direction (`flow`), reading and writing sockets (`socket`, `outbox`), how
+//! sessions end (`ending`), deadlines (`clock`, `pings`), who told a session to end ([`crate::drain`], [`crate::admin`]).
 
 mod clock;
 mod ending;
@@ -24,9 +24,11 @@ mod flow;
 pub mod frames;
 pub mod inject;
 mod open;
+pub(crate) mod outbox;
 mod outcome;
 mod pings;
 pub mod pong;
+mod socket;
 mod splice;
 #[cfg(test)]
 mod streams;
@@ -48,7 +50,7 @@ use tokio::{
 use self::{clock::Clock, flow::Flow, frames::Sender, inject::CloseCode, open::Open};
 pub use self::{
     outcome::{Initiator, Outcome, Reason},
-    splice::Stream,
+    splice::{Joinable, Stream},
 };
 use crate::{
     config::SessionLimits,
@@ -67,6 +69,17 @@ pub struct Ends<C, B> {
     pub backend: B,
     /// What the backend sent together with the 101.
     pub early_backend: Vec<u8>,
+}
+
+impl<C: Joinable, B: Joinable> Ends<C, B> {
+    fn into_session(self) -> Ends<C::Session, B::Session> {
+        Ends {
+            client: self.client.into_session(),
+            early_client: self.early_client,
+            backend: self.backend.into_session(),
+            early_backend: self.early_backend,
+        }
+    }
 }
 
 /// How long a peer may take to answer our Close, and the rest of a frame that a Close must wait for.
@@ -88,10 +101,10 @@ pub fn run<C, B>(
     limits: &SessionLimits,
 ) -> impl Future<Output = Outcome> + use<C, B>
 where
-    C: Stream,
-    B: Stream,
+    C: Joinable,
+    B: Joinable,
 {
-    let mut relay = Relay::new(ends, session, limits);
+    let mut relay = Relay::new(ends.into_session(), session, limits);
     async move {
         let mut timer = pin!(sleep_until(relay.clock.next()));
         poll_fn(|cx| BUFFER.with_borrow_mut(|buffer| relay.poll(cx, timer.as_mut(), buffer))).await
@@ -158,12 +171,15 @@ where
                 return Poll::Ready(self.explain());
             }
             // The clock is asked and not the timer, which says nothing to a task that has used up its budget.
-            if self.clock.next() <= now {
+            let next = self.clock.next();
+            if next <= now {
                 if self.act_on_time(now) {
                     return Poll::Ready(self.explain());
                 }
-            } else if self.set_timer(cx, timer.as_mut()) {
+            } else if self.set_timer(cx, timer.as_mut(), next) {
                 if !rests {
+                    // What others have written need not wait for all of this.
+                    outbox::send();
                     cx.waker().wake_by_ref();
                 }
                 return Poll::Pending;
@@ -194,12 +210,11 @@ where
         false
     }
 
-    /// Has the timer wake the task at the next deadline or earlier; false if that is now.
+    /// Has the timer wake the task at the `next` deadline or earlier; false if that is now.
     ///
     /// A deadline that moved away leaves the timer alone: it fires early, and is set anew then. So traffic, which moves
     /// the idle timeout, costs no more than a comparison.
-    fn set_timer(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> bool {
-        let next = self.clock.next();
+    fn set_timer(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, next: Instant) -> bool {
         if next < timer.deadline() || timer.is_elapsed() {
             timer.as_mut().reset(next);
             self.timer_is_set = false;
@@ -243,7 +258,7 @@ where
     }
 
     /// Publishes what was carried. What came from the client is counted when it was read, what went to the client when
-    /// it was written: so both figures are the client's own.
+    /// it was written: so both figures are the client's own, but for what the kernel has not sent, and what its socket still owes.
     fn report(&mut self, now: Instant) {
         let carried = &self.session.carried;
         carried.bytes_from_client.set(self.up.bytes_read());

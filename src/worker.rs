@@ -20,6 +20,7 @@ use tokio::{
 
 use crate::{
     listen::{self, Accepted, Admission, Deliver, Door, Site},
+    relay::outbox,
     router::Router,
     stack::Stack,
     telemetry::metrics::Refused,
@@ -155,7 +156,7 @@ impl Worker {
     /// What its thread does.
     fn thread(self, work: mpsc::Receiver<Work>, foreign: bool) -> io::Result<impl FnOnce() + Send + 'static> {
         let mut builder = runtime::Builder::new_current_thread();
-        builder.enable_io();
+        builder.enable_io().on_thread_park(outbox::send);
         if foreign {
             builder.enable_time();
         }
@@ -163,7 +164,9 @@ impl Worker {
         let runtime = builder.build()?;
         Ok(move || {
             timers.keep();
+            outbox::open();
             runtime.block_on(self.run(work));
+            outbox::send();
             // What is left of its tasks still has timers.
             drop(runtime);
             drop(timers);

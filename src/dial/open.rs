@@ -16,7 +16,7 @@ use crate::{
     balance::Lease,
     config::SessionLimits,
     listen::Permit,
-    relay::{self, Ends, Initiator, Outcome, Reason, Stream},
+    relay::{self, Ends, Initiator, Joinable, Outcome, Reason},
     router::{Planned, Router, UnderWay},
     session::{NewSession, Registered},
     telemetry::{metrics::RouteMetrics, sessions},
@@ -55,7 +55,7 @@ impl Opening {
     #[must_use]
     pub fn begin<C>(self, client: C, early: Vec<u8>, permit: Permit) -> Life
     where
-        C: Stream + Send + 'static,
+        C: Joinable + Send + 'static,
     {
         let route = &self.planned.route;
         let new = NewSession {
@@ -85,8 +85,8 @@ impl Seat {
     /// Relays between two streams, each with what its peer has already sent.
     fn join<C, B>(self, client: (C, Vec<u8>), backend: (B, Vec<u8>), limits: &SessionLimits) -> Life
     where
-        C: Stream + Send + 'static,
-        B: Stream + Send + 'static,
+        C: Joinable + Send + 'static,
+        B: Joinable + Send + 'static,
     {
         let ends = Ends {
             client: client.0,

@@ -29,7 +29,7 @@ use super::{
     serve::Connection,
     upgrade::{Asked, Next, Unfinished},
 };
-use crate::{answer::Body, dial::Life, relay::Stream, stack::Stack, timers::HyperTimer};
+use crate::{answer::Body, dial::Life, relay::Joinable, stack::Stack, timers::HyperTimer};
 
 /// Serves one connection until it ends or becomes a session; `seen` is what was read of it, if anything was.
 ///
@@ -40,7 +40,7 @@ pub(super) fn serve<S>(
     seen: Option<Bytes>,
 ) -> impl Future<Output = Option<Life>>
 where
-    S: Stream + Send + 'static,
+    S: Joinable + Send + 'static,
 {
     let deadline = connection.deadline();
     async move {
@@ -81,7 +81,7 @@ async fn converse<S>(
     answer: Option<Response<Body>>,
 ) -> Option<Life>
 where
-    S: Stream + Send + 'static,
+    S: Joinable + Send + 'static,
 {
     // hyper drops an answer to a bad request that it cannot write at once; and what is read ahead of the event loop may
     // come before it is known that it can.

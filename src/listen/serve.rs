@@ -24,6 +24,7 @@ use super::{
 use crate::{
     dial::Life,
     policy::headers::Peer,
+    relay::outbox::counted,
     router::Router,
     stack::Stack,
     telemetry::metrics::{Refused, TlsEnd},
@@ -55,9 +56,9 @@ pub fn serve(accepted: Accepted, stack: Stack, router: Arc<Router>) -> impl Futu
     // about when a task is made and ended is small.
     let connection = Box::pin(until_session(accepted, stack, router));
     async move {
-        let session = connection.await;
+        let session = counted(connection).await;
         if let Some(session) = session {
-            session.await;
+            counted(session).await;
         }
     }
 }

@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt};
 use tower::Service;
 
 use super::{Incoming, first::poll_some, linger::linger, serve::Connection};
-use crate::{answer::Body, config::Limits, dial::Life, head, relay::Stream};
+use crate::{answer::Body, config::Limits, dial::Life, head, relay::Joinable};
 
 /// The head of a request for a WebSocket.
 pub(super) struct Asked {
@@ -95,7 +95,7 @@ impl Asked {
         seen: Bytes,
     ) -> impl Future<Output = Option<Next<S>>>
     where
-        S: Stream + Send + 'static,
+        S: Joinable + Send + 'static,
     {
         let arrival = connection.arrival();
         let mut request = Request::from_parts(self.head, Incoming::empty());

@@ -3,8 +3,8 @@
 //! In: a stream to read, a stream to write, the worker's buffer. Out: an [`Event`] whenever the session as a whole has
 //! something to decide.
 //!
-//! - Bytes go on as they came and in order; what is read is written at once from the worker's buffer. Only what the
-//!   sink cannot take yet is kept ([`Queue`]), and until it is gone nothing more is read.
+//! - Bytes go on as they came and in order; what is read is written from the worker's buffer before anything else is read.
+//!   Only what the sink cannot take yet is kept ([`Queue`]), and until it is gone nothing more is read.
 //! - Frames of our own go in between frames only, and nothing goes in after a Close of either side.
 //! - After a Close of ours the source is read and discarded, so that its own Close is still heard.
 //! - After [`TURN`] chunks it is the other direction's turn, however much there is to read.
@@ -62,6 +62,8 @@ pub(super) struct Flow {
     sink_over: bool,
     /// Something went to the sink that it may still hold back.
     unflushed: bool,
+    /// A Close has been said, and not all of it has gone to the sink.
+    stuck: bool,
     active: bool,
 }
 
@@ -123,6 +125,7 @@ impl Flow {
             source_over: false,
             sink_over: false,
             unflushed: false,
+            stuck: false,
             active: false,
         };
         if !early.is_empty() {
@@ -161,7 +164,7 @@ impl Flow {
                 return self.poll_finish(cx, sink);
             }
             if self.source_over {
-                return self.poll_flush(cx, sink);
+                return self.poll_settle(cx, sink);
             }
             if self.large {
                 match ready!(self.poll_splice(cx, source, sink)) {
@@ -172,7 +175,7 @@ impl Flow {
             }
             let mut read = ReadBuf::new(buffer);
             match Pin::new(&mut *source).poll_read(cx, &mut read) {
-                Poll::Pending => return self.poll_flush(cx, sink),
+                Poll::Pending => return self.poll_settle(cx, sink),
                 Poll::Ready(Err(_)) => return Poll::Ready(self.source_ended(Event::ReadFailed)),
                 Poll::Ready(Ok(())) if read.filled().is_empty() => {
                     return Poll::Ready(self.source_ended(Event::Eof));
@@ -282,10 +285,17 @@ impl Flow {
         Poll::Ready(Ok(()))
     }
 
-    /// Nothing more to move; streams that buffer what they were given (TLS) must let go of it now.
-    fn poll_flush<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, sink: &mut W) -> Poll<Event> {
+    /// Nothing more to move; streams that buffer what they were given (TLS) must let go of it now. A Close must go at once:
+    /// the time to answer it runs from now on.
+    fn poll_settle<W: Stream>(&mut self, cx: &mut Context<'_>, sink: &mut W) -> Poll<Event> {
         if self.unflushed {
-            if ready!(Pin::new(sink).poll_flush(cx)).is_err() {
+            self.stuck = self.said_close();
+            let settled = match self.stuck {
+                true => ready!(Pin::new(sink).poll_flush(cx)),
+                false => ready!(sink.poll_settle(cx)),
+            };
+            self.stuck = false;
+            if settled.is_err() {
                 return Poll::Ready(self.write_failed());
             }
             self.unflushed = false;

@@ -87,6 +87,13 @@ impl<S: Stream> Stream for Open<S> {
         }
     }
 
+    fn poll_settle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Some(stream) => stream.poll_settle(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
     fn read_ahead(&mut self, cx: &mut Context<'_>) {
         if let Some(stream) = &mut self.stream {
             stream.read_ahead(cx);

@@ -19,13 +19,14 @@ use std::{
 
 use rustix::{
     fd::{AsFd, OwnedFd},
-    net::{SendFlags, send},
     pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest},
     net::TcpStream,
 };
+
+use super::socket::Socket;
 
 /// One of a session's two streams.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {
@@ -39,31 +40,50 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {
         Pin::new(self).poll_write(cx, bytes)
     }
 
+    /// There is nothing to write for now, and what is held back must go: at once, or with what others of the worker write.
+    fn poll_settle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self).poll_flush(cx)
+    }
+
     /// The other peer takes nothing now, so this stream is not read. One that shares a connection with others makes room
     /// for them here; how much it holds is up to itself.
     fn read_ahead(&mut self, _: &mut Context<'_>) {}
+}
+
+/// A stream that a session can be made of.
+pub trait Joinable: Stream {
+    /// What it is within the session.
+    type Session: Stream + Send + 'static;
+
+    /// Makes it that.
+    fn into_session(self) -> Self::Session;
 }
 
 impl Stream for TcpStream {
     fn socket(&self) -> Option<&TcpStream> {
         Some(self)
     }
+}
 
-    fn poll_write_last(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        // Were the end never to follow, the kernel would let go of it after a fifth of a second (tcp(7), TCP_CORK).
-        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-        loop {
-            ready!(self.poll_write_ready(cx))?;
-            match self.try_io(Interest::WRITABLE, || Ok(send(&*self, bytes, flags)?)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                sent => return Poll::Ready(sent),
-            }
-        }
+impl Joinable for TcpStream {
+    type Session = Socket;
+
+    fn into_session(self) -> Socket {
+        self.into()
     }
 }
 
 #[cfg(test)]
 impl Stream for tokio::io::DuplexStream {}
+
+#[cfg(test)]
+impl Joinable for tokio::io::DuplexStream {
+    type Session = Self;
+
+    fn into_session(self) -> Self {
+        self
+    }
+}
 
 /// A pipe of this worker, on loan; dropping it gives it back.
 #[derive(Debug)]

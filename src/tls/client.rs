@@ -25,7 +25,10 @@ use super::{
     files::{self, BadFile},
     provider,
 };
-use crate::{config::ServiceTls, relay::Stream};
+use crate::{
+    config::ServiceTls,
+    relay::{Joinable, Stream},
+};
 
 /// How the endpoints of a service are spoken to.
 #[derive(Debug)]
@@ -46,6 +49,14 @@ pub struct Target {
 }
 
 impl Stream for Box<TlsStream<TcpStream>> {}
+
+impl Joinable for Box<TlsStream<TcpStream>> {
+    type Session = Self;
+
+    fn into_session(self) -> Self {
+        self
+    }
+}
 
 // === impl Client ===
 

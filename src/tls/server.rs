@@ -31,7 +31,11 @@ use super::{
     files::{self, BadFile},
     provider,
 };
-use crate::{config::ListenerTls, relay::Stream, telemetry::metrics::TlsEnd};
+use crate::{
+    config::ListenerTls,
+    relay::{Joinable, Stream},
+    telemetry::metrics::TlsEnd,
+};
 
 /// How a listener speaks TLS.
 #[derive(Debug)]
@@ -57,6 +61,14 @@ pub struct Certificate(CertificateDer<'static>);
 pub(crate) type ServerStream = tokio_rustls::server::TlsStream<TcpStream>;
 
 impl Stream for ServerStream {}
+
+impl Joinable for ServerStream {
+    type Session = Self;
+
+    fn into_session(self) -> Self {
+        self
+    }
+}
 
 // === impl Server ===
 

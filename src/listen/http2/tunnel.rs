@@ -22,7 +22,7 @@ use h2::{Reason, RecvStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::outlet::Outlet;
-use crate::relay::Stream;
+use crate::relay::{Joinable, Stream};
 
 /// One stream, both ways.
 #[derive(Debug)]
@@ -81,6 +81,14 @@ impl Tunnel {
             self.ahead = Vec::new();
             self.taken = 0;
         }
+    }
+}
+
+impl Joinable for Tunnel {
+    type Session = Self;
+
+    fn into_session(self) -> Self {
+        self
     }
 }
 

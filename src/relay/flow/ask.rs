@@ -73,6 +73,7 @@ impl Flow {
         self.phase = Phase::Discard;
         self.sink_over = true;
         self.unflushed = false;
+        self.stuck = false;
     }
 
     // What the session looks at.
@@ -126,7 +127,7 @@ impl Flow {
 
     /// Nothing is kept back for the sink; while something is, nothing is read.
     pub(in crate::relay) fn is_drained(&self) -> bool {
-        self.queue.is_none()
+        self.queue.is_none() && !self.stuck
     }
 
     /// The source will send nothing more.

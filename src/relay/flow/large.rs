@@ -112,8 +112,12 @@ impl Flow {
         sink: &W,
     ) -> Poll<Result<(), Failed>> {
         let held = self.queue.as_mut().and_then(|queue| queue.release());
-        let (Some(mut pipe), Some(sink)) = (held, sink.socket()) else {
+        let Some(mut pipe) = held else {
             return Poll::Ready(Ok(()));
+        };
+        let Some(sink) = sink.socket() else {
+            // It was held for a socket that owes nothing, and nobody else writes to that.
+            return Poll::Ready(Err(Failed));
         };
         let emptied = self.poll_pipe(cx, &mut pipe, sink);
         if emptied.is_pending() {

@@ -11,7 +11,7 @@ use tokio::{
 use super::*;
 use crate::{
     config::SessionLimits,
-    relay::{Ends, Initiator, Outcome, Reason, run},
+    relay::{Ends, Initiator, Outcome, Reason, outbox::on_worker, run},
     session::{Cause, NewSession, Registered, Sessions},
 };
 
@@ -118,8 +118,7 @@ fn pipes() -> (usize, usize) {
     POOL.with_borrow(|pool| (pool.free.len(), pool.lent))
 }
 
-#[tokio::test]
-async fn messages_of_all_sizes_pass_whole_and_are_counted() {
+async fn messages_of_all_sizes() {
     let mut joined = Joined::start().await;
     let (up, down) = (messages(&SIZES, true), messages(&SIZES, false));
     for _ in 0..5 {
@@ -133,6 +132,16 @@ async fn messages_of_all_sizes_pass_whole_and_are_counted() {
     assert_eq!(carried.bytes_to_client, 5 * down.len() as u64);
     assert_eq!(carried.messages_from_client, 5 * SIZES.len() as u64);
     assert_eq!(carried.messages_to_client, 5 * SIZES.len() as u64);
+}
+
+#[tokio::test]
+async fn messages_of_all_sizes_pass_whole_and_are_counted() {
+    messages_of_all_sizes().await;
+}
+
+#[test]
+fn messages_of_all_sizes_pass_whole_where_small_ones_wait_for_the_turn_to_end() {
+    on_worker(messages_of_all_sizes);
 }
 
 #[tokio::test]

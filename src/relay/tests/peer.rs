@@ -250,6 +250,14 @@ impl AsyncWrite for Stream {
     }
 }
 
+impl Joinable for Stream {
+    type Session = Self;
+
+    fn into_session(self) -> Self {
+        self
+    }
+}
+
 impl crate::relay::Stream for Stream {
     fn read_ahead(&mut self, _: &mut Context<'_>) {
         self.0.lock().unwrap().kept_waiting = true;
