@@ -204,7 +204,7 @@ impl Worker {
             deliver: desk,
         };
         tokio::spawn(async move {
-            if let Err(error) = listen::accept(listener, door, stop).await {
+            if let Err(error) = outbox::counted(Box::pin(listen::accept(listener, door, stop))).await {
                 tracing::error!(%address, %error, "a listener failed");
             }
         });
@@ -215,6 +215,8 @@ impl Worker {
 
 impl Deliver for Desk {
     fn deliver(&self, accepted: Accepted) -> Result<(), Accepted> {
+        // A storm of connections keeps no message waiting.
+        outbox::send();
         let worker = accepted.worker();
         if worker == self.home {
             tokio::spawn(listen::serve(

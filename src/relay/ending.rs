@@ -239,5 +239,9 @@ impl<C, B> Relay<C, B> {
 ///
 /// Not where bytes go on after the Close: what looked like one may have been anything, and all of it is the peer's.
 fn has_closed(to: &Flow, from: &Flow) -> bool {
-    to.said_close() && !to.is_opaque() && to.is_drained() && (from.heard_close() || from.source_is_over())
+    to.said_close()
+        && !to.is_opaque()
+        && to.is_drained()
+        && !to.is_stuck()
+        && (from.heard_close() || from.source_is_over())
 }

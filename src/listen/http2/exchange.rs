@@ -38,6 +38,7 @@ use super::{
 use crate::{
     answer::{self, Answer},
     listen::{Arrival, Incoming, Permit},
+    relay::outbox::counted,
     telemetry::metrics::HandshakeEnd,
 };
 
@@ -174,7 +175,11 @@ fn open(
     head.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
     // Fails only if the client has left meanwhile.
     if let Ok(send) = respond.send_response(Response::from_parts(head, ()), false) {
-        tokio::spawn(opening.begin(Tunnel::new(Outlet::new(send), recv), Vec::new(), permit));
+        tokio::spawn(counted(opening.begin(
+            Tunnel::new(Outlet::new(send), recv),
+            Vec::new(),
+            permit,
+        )));
     }
 }
 

@@ -127,7 +127,12 @@ impl Flow {
 
     /// Nothing is kept back for the sink; while something is, nothing is read.
     pub(in crate::relay) fn is_drained(&self) -> bool {
-        self.queue.is_none() && !self.stuck
+        self.queue.is_none()
+    }
+
+    /// A Close has been said, and not all of it has gone to the sink.
+    pub(in crate::relay) fn is_stuck(&self) -> bool {
+        self.stuck
     }
 
     /// The source will send nothing more.

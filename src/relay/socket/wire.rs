@@ -116,8 +116,8 @@ impl Wire {
             ready!(self.stream.poll_read_ready(cx))?;
             if let Some(received) = receive(&self.stream, buffer) {
                 received?;
-                if buffer.filled().len() == before && !self.is_even() {
-                    self.not_failed()?;
+                if buffer.filled().len() == before {
+                    self.not_reset()?;
                 }
                 return Poll::Ready(Ok(()));
             }
@@ -160,12 +160,21 @@ impl Wire {
         self.not_failed()?;
         let mut debt = self.debt();
         while !debt.bytes.is_empty() {
-            let sent = ready!(poll_send(&self.stream, cx, &debt.bytes, SendFlags::NOSIGNAL))?;
+            let sent = ready!(poll_send(&self.stream, cx, &debt.bytes, SendFlags::NOSIGNAL));
+            let sent = sent.inspect_err(|error| debt.failed = Some(error.kind()))?;
             debt.bytes.drain(..sent);
         }
         debt.bytes = Vec::new();
         self.owes.store(false, Relaxed);
         Poll::Ready(Ok(()))
+    }
+
+    /// Behind an end that the peer has sent, writing meets a broken pipe; and the end is still one.
+    fn not_reset(&self) -> io::Result<()> {
+        match self.debt().failed {
+            Some(kind) if kind != io::ErrorKind::BrokenPipe => Err(kind.into()),
+            _ => Ok(()),
+        }
     }
 
     fn not_failed(&self) -> io::Result<()> {

@@ -386,3 +386,18 @@ async fn what_comes_after_a_peers_close_passes_too() {
     let ended = both_end(session).await;
     assert_eq!(ended.outcome, outcome(Initiator::Backend, Reason::Close, 1000));
 }
+
+/// The peer has not got it yet: the time to answer it has not begun, nor is there anything behind it.
+#[tokio::test(start_paused = true)]
+async fn a_close_that_is_still_on_its_way_is_not_followed_by_the_end() {
+    let session = Running::start(&limits());
+    session.client.stall(true);
+    session.backend.send(&close(Backend, 1000, ""));
+    settle().await;
+    session.client.send(&close(Client, 1000, ""));
+    settle().await;
+    assert!(!session.client.is_shut());
+    session.client.stall(false);
+    settle().await;
+    assert!(session.client.is_shut());
+}

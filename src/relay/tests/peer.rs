@@ -44,6 +44,8 @@ struct State {
     /// What it wrote and did not flush, where that makes a difference.
     held_back: Vec<u8>,
     holds_back: bool,
+    /// Flushing does not end.
+    stalls: bool,
     /// How much more it may write.
     room: usize,
     broken: bool,
@@ -89,6 +91,7 @@ impl Peer {
             got: Vec::new(),
             held_back: Vec::new(),
             holds_back: false,
+            stalls: false,
             room: usize::MAX,
             broken: false,
             shut: false,
@@ -134,6 +137,11 @@ impl Peer {
     /// Gets only what is flushed.
     pub(super) fn hold_back(&self) {
         self.change(|state| state.holds_back = true);
+    }
+
+    /// Whether what is flushed to it stays on the way.
+    pub(super) fn stall(&self, stalls: bool) {
+        self.change(|state| state.stalls = stalls);
     }
 
     /// All that it got since this was last asked.
@@ -233,6 +241,9 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll(cx, |state| {
+            if state.stalls {
+                return None;
+            }
             let held_back = std::mem::take(&mut state.held_back);
             state.got.extend(held_back);
             Some(Ok(()))
