@@ -258,7 +258,8 @@ where
     }
 
     /// Publishes what was carried. What came from the client is counted when it was read, what went to the client when
-    /// it was written: so both figures are the client's own, but for what the kernel has not sent, and what its socket still owes.
+    /// it was written: so both figures are the client's own, but for what the kernel has not sent and what its socket
+    /// still owes.
     fn report(&mut self, now: Instant) {
         let carried = &self.session.carried;
         carried.bytes_from_client.set(self.up.bytes_read());

@@ -56,7 +56,7 @@ struct Busy {
     /// The last batch that has something from here, and how much.
     batch: Batch,
     length: usize,
-    /// Who is woken if not all of it can be sent.
+    /// Who is woken if not all of it can be sent; the wire knows too, behind a lock that a message need not take.
     task: Option<Waker>,
 }
 

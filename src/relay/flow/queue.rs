@@ -6,7 +6,7 @@
 //!   whoever owns one reads nothing more.
 //! - The pipe of a large payload that the sink took only in part goes before the bytes.
 //! - Counts what the sink has taken and not what is meant for it, so that the figures of a session that is cut are those
-//!   of its client. Walking these bytes a second time costs only those who lag behind.
+//!   of its client, but for the little that a [socket](crate::relay::socket) owes. Walking these bytes a second time costs only those who lag behind.
 //!
 //! Not here: when to write ([`Flow`](super::Flow)).
 

@@ -72,6 +72,8 @@ fn receive(stream: &TcpStream, buffer: &mut ReadBuf<'_>) -> Option<io::Result<()
 
 /// Does something that may move up to `most` bytes; nothing where it is not possible now. Where it moves less there is no more
 /// to be had until the kernel says so (epoll(7)), and trying again would be a call in vain.
+///
+/// Tokio's own reads and writes do the same, but only for who has the stream alone; here the outbox has a share in it.
 fn attempt(
     stream: &TcpStream,
     interest: Interest,
