@@ -136,11 +136,19 @@ fn measure(options: &Options) -> Outcome {
     let results = rounds::run(&jobs, &columns, options.rounds, &cores, |line| {
         eprintln!("{line}")
     })?;
-    let table = table::Table::new(&jobs, &columns, &results);
+    let slices = if options.quick {
+        duel::FEW_SLICES
+    } else {
+        duel::SLICES
+    };
+    let ratios = duel::budgets(&jobs, &columns, &results, (slices, &cores), |line| {
+        eprintln!("{line}")
+    })?;
+    let table = table::Table::new(&jobs, &columns, &results, &ratios);
     let text = report::text(
         &table,
         &columns,
-        (options.rounds, options.quick),
+        (options.rounds, slices, options.quick),
         &cores,
         (&start, results.usage),
     );

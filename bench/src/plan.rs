@@ -20,8 +20,8 @@ pub(crate) enum Budget {
     OfNginx(f64),
     /// At most so many times what the best peer uses.
     OfBest(f64),
-    /// At most so many times what it uses itself in the row so many rows above.
-    OfRowAbove(usize, f64),
+    /// At most so many times what it uses itself in the first row of the job before.
+    OfJobAbove(f64),
     /// At most so much.
     Absolute(f64),
 }
@@ -194,7 +194,7 @@ fn lives(endpoints: usize) -> Vec<Row> {
         row(title("handshakes"), "/s", false),
     ];
     rows[0].budget = Some(if endpoints == MANY_ENDPOINTS {
-        Budget::OfRowAbove(rows.len(), 1.1)
+        Budget::OfJobAbove(1.1)
     } else {
         Budget::OfNginx(0.95)
     });

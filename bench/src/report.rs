@@ -34,7 +34,7 @@ impl Start {
 pub(crate) fn text(
     table: &Table,
     columns: &[Column],
-    (rounds, quick): (usize, bool),
+    (rounds, slices, quick): (usize, usize, bool),
     cores: &Cores,
     (start, usage): (&Start, Usage),
 ) -> String {
@@ -58,7 +58,8 @@ pub(crate) fn text(
     let notes: String = table.notes.iter().map(|note| format!("- {note}\n")).collect();
     format!(
         "# Results of `{target}`\n\n{lines}\nA cell is the median of {rounds} interleaved rounds, ± half the distance between the \
-         lowest and the highest round,\nand × the ratio to the best peer of the row. What the rows mean is in `README.md`.\n\n\
+         lowest and the highest round,\nand × the ratio to the best peer of the row. A budget's own ratio, where it is one of CPU time, is the median of {slices} \
+         short slices\nin turn with what it is compared with. What the rows mean is in `README.md`.\n\n\
          {}{}{notes}",
         table.markdown(),
         if notes.is_empty() {

@@ -1,8 +1,8 @@
 //! The table: medians, their spread, and ratios.
 //!
-//! In: jobs, columns and results. Out: Markdown that is also readable as text. A cell reads `12.3 ±4% ×1.07`: the median of
-//! the rounds, half the distance between the lowest and the highest round, and the ratio to the best peer of the row
-//! (floors and Longhaul are compared with the best peer, but are never it).
+//! In: jobs, columns, results, and by job the ratio that a budget speaks of where it was measured closely. Out: Markdown that is
+//! also readable as text. A cell reads `12.3 ±4% ×1.07`: the median of the rounds, half the distance between the lowest and the
+//! highest round, and the ratio to the best peer of the row (floors and Longhaul are compared with the best peer, but are never it).
 
 use crate::{
     job::Job,
@@ -53,17 +53,15 @@ impl Figure {
 }
 
 impl Table {
-    pub(crate) fn new(jobs: &[Job], columns: &[Column], results: &Results) -> Self {
+    pub(crate) fn new(jobs: &[Job], columns: &[Column], results: &Results, ratios: &[Option<f64>]) -> Self {
         let mut head = vec!["figure".to_owned(), "unit".to_owned()];
         head.extend(columns.iter().map(|column| column.name().to_owned()));
         head.extend(["best peer", "budget of Longhaul"].map(str::to_owned));
-        let mut lines = Vec::new();
         let mut notes = Vec::new();
         let mut texts = vec![head];
-        for (job, cells) in jobs.iter().zip(&results.values) {
+        for ((job, cells), ratio) in jobs.iter().zip(&results.values).zip(ratios) {
             for (index, row) in job.rows().into_iter().enumerate() {
-                lines.push(Line::new(row, index, columns, cells));
-                texts.push(text(&lines, columns, cells));
+                texts.push(Line::new(row, index, columns, cells).text(columns, cells, *ratio));
             }
             for (column, cells) in columns.iter().zip(cells) {
                 notes.extend(cells.failure.as_ref().map(|failure| note(column, *job, failure)));
@@ -100,47 +98,70 @@ impl Table {
 
 impl Line {
     fn new(row: Row, index: usize, columns: &[Column], cells: &[Cells]) -> Self {
-        let figures: Vec<_> = cells
-            .iter()
-            .map(|cells| cells.rows.get(index).and_then(|rounds| Figure::of(rounds)))
-            .collect();
-        let rivals = (0..columns.len()).filter(|i| columns[*i].is_rival() && figures[*i].is_some());
-        let better = |a: &usize, b: &usize| {
-            let [a, b] = [a, b].map(|i| figures[*i].map_or(f64::NAN, |figure| figure.median));
-            if row.lower_is_better {
-                a.total_cmp(&b)
-            } else {
-                b.total_cmp(&a)
-            }
-        };
-        let best = rivals.min_by(better);
+        let figures = cells.iter().map(|cells| cells.figure(index)).collect();
+        let best = best(&row, index, columns, cells);
         Self { row, figures, best }
     }
 
     fn median(&self, column: usize) -> Option<f64> {
         self.figures[column].map(|figure| figure.median)
     }
+
+    /// As cells of text.
+    fn text(&self, columns: &[Column], cells: &[Cells], ratio: Option<f64>) -> Vec<String> {
+        let best = self.best.and_then(|best| self.median(best));
+        let mut texts = vec![self.row.title.clone(), self.row.unit.to_owned()];
+        texts.extend(
+            self.figures
+                .iter()
+                .zip(cells)
+                .map(|(figure, cells)| match (figure, &cells.failure) {
+                    (_, Some(failure)) if failure == ABSENT => failure.clone(),
+                    (_, Some(_)) => "failed".to_owned(),
+                    (None, None) => "-".to_owned(),
+                    (Some(figure), None) => cell(*figure, best),
+                }),
+        );
+        texts.push(self.best.map_or("-", |best| columns[best].name()).to_owned());
+        texts.push(self.verdict(columns, ratio).unwrap_or_default());
+        texts
+    }
+
+    /// Whether Longhaul keeps its budget.
+    fn verdict(&self, columns: &[Column], ratio: Option<f64>) -> Option<String> {
+        let (text, factor, ratio) = match self.row.budget? {
+            Budget::OfNginx(factor) => (format!("<= {factor} x nginx"), factor, ratio),
+            Budget::OfBest(factor) => (format!("<= {factor} x best"), factor, ratio),
+            Budget::OfJobAbove(factor) => (format!("<= {factor} x own with 4"), factor, ratio),
+            Budget::Absolute(limit) => {
+                let longhaul = columns.iter().position(|column| column.name() == "Longhaul");
+                let own = longhaul.and_then(|column| self.median(column));
+                (format!("<= {limit}"), 1.0, own.map(|own| own / limit))
+            }
+        };
+        Some(match ratio {
+            None => text,
+            Some(ratio) if ratio <= factor => format!("{text}: {ratio:.2}, kept"),
+            Some(ratio) => format!("{text}: {ratio:.3}, MISSED"),
+        })
+    }
 }
 
-/// The last of `lines` as cells of text.
-fn text(lines: &[Line], columns: &[Column], cells: &[Cells]) -> Vec<String> {
-    let line = lines.last().expect("a line was pushed just now");
-    let best = line.best.and_then(|best| line.median(best));
-    let mut texts = vec![line.row.title.clone(), line.row.unit.to_owned()];
-    texts.extend(
-        line.figures
-            .iter()
-            .zip(cells)
-            .map(|(figure, cells)| match (figure, &cells.failure) {
-                (_, Some(failure)) if failure == ABSENT => failure.clone(),
-                (_, Some(_)) => "failed".to_owned(),
-                (None, None) => "-".to_owned(),
-                (Some(figure), None) => cell(*figure, best),
-            }),
-    );
-    texts.push(line.best.map_or("-", |best| columns[best].name()).to_owned());
-    texts.push(verdict(lines, columns).unwrap_or_default());
-    texts
+/// The best peer of a row.
+pub(crate) fn best(row: &Row, index: usize, columns: &[Column], cells: &[Cells]) -> Option<usize> {
+    let median = |column: usize| Some(cells[column].figure(index)?.median);
+    let rivals = (0..columns.len()).filter_map(|column| {
+        let median = median(column).filter(|_| columns[column].is_rival())?;
+        Some((column, if row.lower_is_better { median } else { -median }))
+    });
+    let (column, _) = rivals.min_by(|a, b| a.1.total_cmp(&b.1))?;
+    Some(column)
+}
+
+impl Cells {
+    fn figure(&self, row: usize) -> Option<Figure> {
+        Figure::of(self.rows.get(row)?)
+    }
 }
 
 /// An absent peer is told once, a failed one for each job.
@@ -169,33 +190,6 @@ fn number(value: f64) -> String {
         10.0.. => format!("{value:.1}"),
         _ => format!("{value:.2}"),
     }
-}
-
-/// Whether Longhaul keeps the budget of the last line.
-fn verdict(lines: &[Line], columns: &[Column]) -> Option<String> {
-    let line = lines.last()?;
-    let column = |name: &str| columns.iter().position(|column| column.name() == name);
-    let longhaul = column("Longhaul")?;
-    let (limit, factor, what) = match line.row.budget? {
-        Budget::OfNginx(factor) => (line.median(column("nginx")?), factor, "nginx"),
-        Budget::OfBest(factor) => (line.best.and_then(|best| line.median(best)), factor, "best"),
-        Budget::OfRowAbove(rows, factor) => (
-            lines.get(lines.len().checked_sub(rows + 1)?)?.median(longhaul),
-            factor,
-            "own with 4",
-        ),
-        Budget::Absolute(limit) => (Some(limit), 1.0, "limit"),
-    };
-    let text = match line.row.budget? {
-        Budget::Absolute(limit) => format!("<= {limit}"),
-        _ => format!("<= {factor} x {what}"),
-    };
-    let ratio = line.median(longhaul).zip(limit).map(|(own, limit)| own / limit);
-    Some(match ratio {
-        None => text,
-        Some(ratio) if ratio <= factor => format!("{text}: {ratio:.2}, kept"),
-        Some(ratio) => format!("{text}: {ratio:.2}, MISSED"),
-    })
 }
 
 #[cfg(test)]
