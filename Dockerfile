@@ -7,8 +7,9 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --package longhaul --bin longhaul \
-    && strip -o /longhaul target/release/longhaul
+    rustup component add llvm-tools \
+    && bench/release \
+    && strip -o /longhaul target/guided/longhaul
 
 # libc, libgcc and the certificates of the system; user 65532.
 FROM gcr.io/distroless/cc-debian12:nonroot

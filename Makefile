@@ -66,15 +66,30 @@ fuzz: ## A minute of fuzzing, shared by all targets.
 scale: ## The tests with many sessions again, with 9,000 on a release build.
 	tests/scale
 
+guided := $(or $(CARGO_TARGET_DIR),target)/guided/longhaul
+
+.PHONY: release
+release: $(guided) ## Build the program for use, guided by what it does at work: target/guided/longhaul; twenty minutes.
+
+$(guided): Cargo.toml Cargo.lock $(shell find src discovery/src discovery/Cargo.toml)
+	bench/release
+
+# What is measured is what is meant for use, if it can be made here; else the plain build, which finds itself.
+measured = $$(test -e $(guided) && realpath $(guided) || realpath $(dir $(guided))../release/longhaul)
+
 .PHONY: bench
-bench: ## Longhaul and its peers, every row, and its discovery on real registries; half an hour.
+bench: measured ## Longhaul and its peers, every row, and its discovery on real registries; half an hour once built.
 	bench/install-peers
-	cargo build --release --package longhaul --package longhaul-bench
-	cargo run --release --quiet --package longhaul-bench
+	LONGHAUL=$(measured) cargo run --release --quiet --package longhaul-bench
 	cargo run --release --quiet --package longhaul-bench -- discovery
 
 .PHONY: bench-quick
-bench-quick: ## The rows that matter most; under two minutes once built.
+bench-quick: measured ## The rows that matter most; under two minutes once built.
 	bench/install-peers nginx haproxy envoy
-	cargo build --release --package longhaul --package longhaul-bench
-	cargo run --release --quiet --package longhaul-bench -- --quick
+	LONGHAUL=$(measured) cargo run --release --quiet --package longhaul-bench -- --quick
+
+.PHONY: measured
+measured:
+	cargo build --release --package longhaul-bench
+	@$(MAKE) --no-print-directory release || { echo "bench: without a guided build; measured is the plain one"; \
+	    rm -f $(guided); cargo build --release --package longhaul; }

@@ -5,6 +5,7 @@
 //! longhaul-bench duel ROW COLUMN|BUILD..
 //! longhaul-bench discovery [--no-file]
 //! longhaul-bench counts [--keep]
+//! longhaul-bench practice
 //! ```
 //!
 //! plan (jobs, rows) -> rounds (peer after peer, fresh process each) -> job (load outside, usage of the proxy) -> table -> report
@@ -25,6 +26,7 @@ mod outbox;
 mod peers;
 mod plan;
 mod poll;
+mod practice;
 mod report;
 mod rounds;
 mod slots;
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         ["duel", row, ref columns @ ..] => duel::run(row, columns).map_err(Into::into),
         ["counts"] => count(false),
         ["counts", "--keep"] => count(true),
+        ["practice"] => practice::run().map_err(Into::into),
         ref options => Options::parse(options).and_then(|options| measure(&options)),
     };
     match outcome {

@@ -1,4 +1,4 @@
-//! Longhaul as `make build` leaves it: one worker, no log line per session.
+//! Longhaul as it was built: one worker, no log line per session.
 
 use std::{
     env, io,
@@ -35,7 +35,12 @@ impl Peer for Longhaul {
     }
 
     fn version(&self, program: &Path) -> String {
-        first_line(program, "--version").replace("longhaul ", "")
+        let version = first_line(program, "--version").replace("longhaul ", "");
+        // Of two builds of a version one is made by what the other did: which it is stands in its path.
+        match program.parent().and_then(Path::file_name) {
+            Some(build) => format!("{version} ({} build)", build.display()),
+            None => version,
+        }
     }
 
     fn command(&self, program: &Path, setup: &Setup) -> io::Result<Command> {

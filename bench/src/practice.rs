@@ -1,0 +1,39 @@
+//! What Longhaul is for, done to a build that counts how often each of its branches is taken.
+//!
+//! In: Longhaul as built. Out: nothing here; asked to end, it writes what it has counted, and `bench/release` makes the next build by that.
+//! The jobs are those of a quick run: handshakes, small messages and large ones, sessions that only exist, with and without TLS.
+//! Not here: what any of it takes; counting takes more than what is counted.
+
+use crate::{
+    failure::Failure,
+    job::Stage,
+    machine::{self, Cores},
+    peers, plan,
+    rounds::Backend,
+    usage::Usage,
+    wire::Payloads,
+};
+
+/// Does each job once.
+pub(crate) fn run() -> Result<(), Failure> {
+    machine::raise_open_files()?;
+    let cores = Cores::try_new()?;
+    machine::pin(cores.client)?;
+    let backend = Backend::start(&cores)?;
+    let payloads = Payloads::new(plan::LONGEST);
+    let longhaul = peers::longhaul();
+    for job in plan::jobs(true) {
+        let tls = job.is_within_tls().then(|| backend.certificates());
+        let endpoints = backend.endpoints(job.endpoints().1, tls.is_some());
+        let mut running = peers::start(&*longhaul, &endpoints, job.strategy(), tls, &cores)?;
+        job.run(&mut Stage {
+            proxy: Some((&*longhaul, &mut running)),
+            endpoints: &endpoints,
+            tls: tls.map(|certificates| certificates.client.clone()),
+            payloads: &payloads,
+            total: &mut Usage::default(),
+        })?;
+        running.end()?;
+    }
+    Ok(())
+}
