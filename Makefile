@@ -66,30 +66,35 @@ fuzz: ## A minute of fuzzing, shared by all targets.
 scale: ## The tests with many sessions again, with 9,000 on a release build.
 	tests/scale
 
-guided := $(or $(CARGO_TARGET_DIR),target)/guided/longhaul
+target := $(or $(CARGO_TARGET_DIR),target)
+guided := $(target)/guided/longhaul
 
 .PHONY: release
 release: $(guided) ## Build the program for use, guided by what it does at work: target/guided/longhaul; twenty minutes.
 
-$(guided): Cargo.toml Cargo.lock $(shell find src discovery/src discovery/Cargo.toml)
+$(guided): Cargo.toml Cargo.lock $(shell find src discovery/src) discovery/Cargo.toml bench/release bench/src/practice.rs bench/src/plan.rs
 	bench/release
 
-# What is measured is what is meant for use, if it can be made here; else the plain build, which finds itself.
-measured = $$(test -e $(guided) && realpath $(guided) || realpath $(dir $(guided))../release/longhaul)
+# What is measured is what is meant for use; the plain build where that cannot be made, and what the caller names before both.
+measured = LONGHAUL=$${LONGHAUL:-$$(ls $(guided) 2>/dev/null || echo $(target)/release/longhaul)}
+
+.PHONY: measured
+measured:
+	@if [ -n "$${LONGHAUL-}" ]; then \
+	    echo "bench: $$LONGHAUL is measured"; \
+	elif bench/release --check; then \
+	    $(MAKE) --no-print-directory release; \
+	else \
+	    echo "bench: the plain build is measured"; rm -f $(guided); cargo build --release --package longhaul; \
+	fi
 
 .PHONY: bench
 bench: measured ## Longhaul and its peers, every row, and its discovery on real registries; half an hour once built.
 	bench/install-peers
-	LONGHAUL=$(measured) cargo run --release --quiet --package longhaul-bench
+	$(measured) cargo run --release --quiet --package longhaul-bench
 	cargo run --release --quiet --package longhaul-bench -- discovery
 
 .PHONY: bench-quick
 bench-quick: measured ## The rows that matter most; under two minutes once built.
 	bench/install-peers nginx haproxy envoy
-	LONGHAUL=$(measured) cargo run --release --quiet --package longhaul-bench -- --quick
-
-.PHONY: measured
-measured:
-	cargo build --release --package longhaul-bench
-	@$(MAKE) --no-print-directory release || { echo "bench: without a guided build; measured is the plain one"; \
-	    rm -f $(guided); cargo build --release --package longhaul; }
+	$(measured) cargo run --release --quiet --package longhaul-bench -- --quick

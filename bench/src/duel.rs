@@ -8,7 +8,7 @@
 //! a few hundredths, where rounds need a tenth.
 //! Not here: latencies and memory; what a fresh process costs (`rounds`).
 
-use std::path::PathBuf;
+use std::{mem, path::PathBuf};
 
 use crate::{
     failure::Failure,
@@ -60,12 +60,12 @@ pub(crate) fn run(row: &str, names: &[&str]) -> Result<(), Failure> {
         .iter()
         .map(|name| peer(name))
         .collect::<Result<Vec<_>, _>>()?;
-    let rivals: Vec<_> = names
+    let sides: Vec<_> = names
         .iter()
         .zip(&peers)
         .map(|(name, peer)| (*name, job, &**peer))
         .collect();
-    print(job, &measure(&rivals, SLICES, &cores)?);
+    print(job, &measure(&sides, SLICES, &cores)?);
     Ok(())
 }
 
@@ -79,17 +79,17 @@ pub(crate) fn budgets(
 ) -> Result<Vec<Option<f64>>, Failure> {
     let mut ratios = Vec::new();
     for index in 0..jobs.len() {
-        let Some(rivals) = rivals(jobs, columns, results, index) else {
+        let Some(pair) = pair(jobs, columns, results, index) else {
             ratios.push(None);
             continue;
         };
-        let [(name, ..), _] = rivals;
-        tell(&format!("{} beside {name}", jobs[index].rows()[0].title));
-        ratios.push(match measure(&rivals, slices, cores) {
+        let title = &jobs[index].rows()[0].title;
+        tell(&format!("the budget of {title}"));
+        ratios.push(match measure(&pair, slices, cores) {
             Ok(sides) => sides[1].ratio(&sides[0]).map(|ratio| ratio.median),
             Err(corrupt @ Failure::Corrupt(_)) => return Err(corrupt),
             Err(failure) => {
-                tell(&failure.to_string());
+                tell(&format!("the budget of {title}: {failure}"));
                 None
             }
         });
@@ -98,36 +98,37 @@ pub(crate) fn budgets(
 }
 
 /// What a budget compares Longhaul with, and Longhaul.
-fn rivals<'c>(
+fn pair<'c>(
     jobs: &[Job],
     columns: &'c [Column],
     results: &Results,
     index: usize,
 ) -> Option<[(&'static str, Job, &'c dyn Peer); 2]> {
     let named = |name: &str| columns.iter().position(|column| column.name() == name);
-    let job = jobs[index];
-    let row = job.rows().swap_remove(0);
+    let row = jobs[index].rows().swap_remove(0);
     let longhaul = named("Longhaul")?;
-    let (other, of) = match row.budget? {
-        Budget::OfNginx(_) => (job, named("nginx")?),
-        Budget::OfBest(_) => (job, table::best(&row, 0, columns, &results.values[index])?),
-        Budget::OfJobAbove(_) => (*jobs.get(index.checked_sub(1)?)?, longhaul),
+    let (job, other) = match row.budget? {
+        Budget::OfNginx(_) => (index, named("nginx")?),
+        Budget::OfBest(_) => (index, table::best(&row, 0, columns, &results.values[index])?),
+        Budget::OfJobAbove(_) => (index.checked_sub(1)?, longhaul),
         Budget::Absolute(_) => return None,
     };
-    let side = |job, column: usize| match &columns[column] {
-        Column::Proxy(peer) if results.values[index][column].failure.is_none() => {
-            Some((peer.name(), job, &**peer))
+    // Not every job of a plan may be in this run, and then the one above is another.
+    let same = mem::discriminant(&jobs[job]) == mem::discriminant(&jobs[index]);
+    let side = |job: usize, column: usize| match &columns[column] {
+        Column::Proxy(peer) if same && results.values[job][column].failure.is_none() => {
+            Some((peer.name(), jobs[job], &**peer))
         }
         _ => None,
     };
-    Some([side(other, of)?, side(job, longhaul)?])
+    Some([side(job, other)?, side(index, longhaul)?])
 }
 
-fn measure(rivals: &[(&str, Job, &dyn Peer)], slices: usize, cores: &Cores) -> Result<Vec<Side>, Failure> {
+fn measure(of: &[(&str, Job, &dyn Peer)], slices: usize, cores: &Cores) -> Result<Vec<Side>, Failure> {
     let backend = Backend::start(cores)?;
     let payloads = Payloads::new(plan::LONGEST);
     let mut sides = Vec::new();
-    for (name, job, peer) in rivals {
+    for (name, job, peer) in of {
         sides.push(Side::start(name, *job, *peer, &backend, cores)?);
     }
     for _ in 0..slices {
@@ -224,6 +225,100 @@ impl Slice {
         match self {
             Self::Messages(exchange) => exchange.messages,
             Self::Handshakes(count) => count,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{peers::Strategy, rounds::Cells, usage::Usage};
+
+    fn columns() -> Vec<Column> {
+        peers::all(false).into_iter().map(Column::Proxy).collect()
+    }
+
+    /// Each column has taken as many microseconds as its name has letters, in every job.
+    fn results(jobs: &[Job], columns: &[Column]) -> Results {
+        let cells = |column: &Column| Cells {
+            rows: vec![vec![column.name().len() as f64]],
+            failure: None,
+        };
+        let values = jobs.iter().map(|_| columns.iter().map(cells).collect()).collect();
+        Results {
+            values,
+            usage: Usage::default(),
+        }
+    }
+
+    fn named(
+        jobs: &[Job],
+        columns: &[Column],
+        results: &Results,
+        index: usize,
+    ) -> Option<[(&'static str, Job); 2]> {
+        pair(jobs, columns, results, index).map(|pair| pair.map(|(name, job, _)| (name, job)))
+    }
+
+    fn handshakes(endpoints: usize) -> Job {
+        Job::Handshakes {
+            endpoints,
+            count: 4_000,
+            tls: false,
+        }
+    }
+
+    #[test]
+    fn a_budget_is_measured_beside_what_it_names() {
+        let jobs = plan::jobs(false);
+        let columns = columns();
+        let mut results = results(&jobs, &columns);
+        let of = |results: &Results, title: &str| {
+            let index = jobs.iter().position(|job| job.rows()[0].title.starts_with(title));
+            named(&jobs, &columns, results, index.unwrap()).map(|pair| pair.map(|(name, _)| name))
+        };
+        assert_eq!(of(&results, "64 B x32, 1 "), Some(["nginx", "Longhaul"]));
+        assert_eq!(
+            of(&results, "64 KiB"),
+            Some(["nginx", "Longhaul"]),
+            "the shortest of five letters is first"
+        );
+        assert_eq!(of(&results, "10000 endpoints"), Some(["Longhaul", "Longhaul"]));
+        assert_eq!(of(&results, "memory"), None);
+        for cells in &mut results.values {
+            let nginx = columns
+                .iter()
+                .position(|column| column.name() == "nginx")
+                .unwrap();
+            cells[nginx].failure = Some("stalled".to_owned());
+        }
+        assert_eq!(of(&results, "64 B x32, 1 "), None);
+        assert_eq!(
+            of(&results, "64 KiB"),
+            Some(["Envoy", "Longhaul"]),
+            "one that failed is not the best"
+        );
+    }
+
+    #[test]
+    fn many_endpoints_are_compared_with_four_or_with_nothing() {
+        let columns = columns();
+        let many = plan::jobs(false)
+            .into_iter()
+            .find(|job| job.rows()[0].title.starts_with("10000 endpoints"))
+            .unwrap();
+        let jobs = [handshakes(4), many];
+        let measured = results(&jobs, &columns);
+        let [(_, few), (_, own)] = named(&jobs, &columns, &measured, 1).unwrap();
+        assert_eq!((few.endpoints().0, own.endpoints().0), (4, 10_000));
+        let idle = Job::Spread {
+            strategy: Strategy::RoundRobin,
+            sessions: 1,
+            grown: false,
+        };
+        for jobs in [&[many][..], &[idle, many]] {
+            let measured = results(jobs, &columns);
+            assert!(named(jobs, &columns, &measured, jobs.len() - 1).is_none());
         }
     }
 }

@@ -8,7 +8,7 @@
 //! longhaul-bench practice
 //! ```
 //!
-//! plan (jobs, rows) -> rounds (peer after peer, fresh process each) -> job (load outside, usage of the proxy) -> table -> report
+//! plan (jobs, rows) -> rounds (peer after peer, fresh process each) -> job (load outside, usage of the proxy) -> duel (budgets) -> table -> report
 //!
 //! The same program is also the echo backend, the floor relays, and `hold`, which ties a program to a core and to this run.
 
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
         ["duel", row, ref columns @ ..] => duel::run(row, columns).map_err(Into::into),
         ["counts"] => count(false),
         ["counts", "--keep"] => count(true),
-        ["practice"] => practice::run().map_err(Into::into),
+        ["practice"] => practice::run(|job| eprintln!("practising {job}")).map_err(Into::into),
         ref options => Options::parse(options).and_then(|options| measure(&options)),
     };
     match outcome {
@@ -156,7 +156,8 @@ fn measure(options: &Options) -> Outcome {
         (&start, results.usage),
     );
     println!("{text}");
-    if options.file {
+    // A quick run is no reason to throw away what a whole one has found.
+    if options.file && !options.quick {
         report::keep(&text)?;
     }
     Ok(())

@@ -41,7 +41,7 @@ pub(crate) fn text(
     let target = if quick { "make bench-quick" } else { "make bench" };
     let mut lines = machine::describe(cores);
     lines.push(format!(
-        "busy: load average {} before, {} after; {}; proxies were kept waiting for their core for {:.1} % of their time",
+        "busy: load average {} before, {} after; {}; proxies were kept waiting for their core for {:.1} % of their time in the rounds",
         start.average,
         machine::load_average(),
         Load::now().since(start.load),
@@ -58,8 +58,9 @@ pub(crate) fn text(
     let notes: String = table.notes.iter().map(|note| format!("- {note}\n")).collect();
     format!(
         "# Results of `{target}`\n\n{lines}\nA cell is the median of {rounds} interleaved rounds, ± half the distance between the \
-         lowest and the highest round,\nand × the ratio to the best peer of the row. A budget's own ratio, where it is one of CPU time, is the median of {slices} \
-         short slices\nin turn with what it is compared with. What the rows mean is in `README.md`.\n\n\
+         lowest and the highest round,\nand × the ratio to the best peer of the row. The ratio of a budget of CPU time is the median of \
+         {slices} short slices\nin turn with what it is compared with. What the rows mean, and how Longhaul was built, is in \
+         `README.md`.\n\n\
          {}{}{notes}",
         table.markdown(),
         if notes.is_empty() {

@@ -140,18 +140,19 @@ impl Line {
             }
         };
         Some(match ratio {
-            None => text,
-            Some(ratio) if ratio <= factor => format!("{text}: {ratio:.2}, kept"),
+            None => format!("{text}: not measured"),
+            Some(ratio) if ratio <= factor => format!("{text}: {ratio:.3}, kept"),
             Some(ratio) => format!("{text}: {ratio:.3}, MISSED"),
         })
     }
 }
 
-/// The best peer of a row.
+/// The best peer of a row, of those that did the job in all rounds.
 pub(crate) fn best(row: &Row, index: usize, columns: &[Column], cells: &[Cells]) -> Option<usize> {
     let median = |column: usize| Some(cells[column].figure(index)?.median);
     let rivals = (0..columns.len()).filter_map(|column| {
-        let median = median(column).filter(|_| columns[column].is_rival())?;
+        let counts = columns[column].is_rival() && cells[column].failure.is_none();
+        let median = median(column).filter(|_| counts)?;
         Some((column, if row.lower_is_better { median } else { -median }))
     });
     let (column, _) = rivals.min_by(|a, b| a.1.total_cmp(&b.1))?;
@@ -213,6 +214,29 @@ mod tests {
             })
         );
         assert_eq!(Figure::of(&[]), None);
+    }
+
+    #[test]
+    fn a_budget_is_kept_missed_or_not_measured() {
+        let verdict = |budget, ratio| {
+            let row = Row {
+                title: String::new(),
+                unit: "us",
+                lower_is_better: true,
+                budget,
+            };
+            Line::new(row, 0, &[], &[]).verdict(&[], ratio)
+        };
+        let budget = Some(Budget::OfNginx(0.95));
+        let kept = Some("<= 0.95 x nginx: 0.950, kept".to_owned());
+        assert_eq!(verdict(budget, Some(0.95)), kept);
+        let missed = Some("<= 0.95 x nginx: 0.951, MISSED".to_owned());
+        assert_eq!(verdict(budget, Some(0.951)), missed);
+        assert_eq!(
+            verdict(budget, None),
+            Some("<= 0.95 x nginx: not measured".to_owned())
+        );
+        assert_eq!(verdict(None, Some(0.5)), None);
     }
 
     #[test]

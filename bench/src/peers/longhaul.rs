@@ -26,20 +26,23 @@ impl Peer for Longhaul {
     }
 
     fn program(&self) -> Option<PathBuf> {
-        let named = self
-            .program
-            .clone()
-            .or_else(|| env::var_os(PROGRAM).map(PathBuf::from));
+        let named = self.program.clone().or_else(|| {
+            env::var_os(PROGRAM)
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from)
+        });
         let program = named.or_else(|| Some(env::current_exe().ok()?.with_file_name("longhaul")))?;
         program.is_file().then_some(program)
     }
 
     fn version(&self, program: &Path) -> String {
         let version = first_line(program, "--version").replace("longhaul ", "");
-        // Of two builds of a version one is made by what the other did: which it is stands in its path.
+        // Which of the two ways of building it (`bench/release`, cargo alone) stands in its path only.
         match program.parent().and_then(Path::file_name) {
-            Some(build) => format!("{version} ({} build)", build.display()),
-            None => version,
+            Some(build) if build == "guided" || build == "release" => {
+                format!("{version}, {} build", build.display())
+            }
+            _ => version,
         }
     }
 

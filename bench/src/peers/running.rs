@@ -143,7 +143,13 @@ impl Running {
         if let Some(proxy) = proxy.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
             kill_process(proxy, Signal::TERM)?;
         }
-        self.child.wait().map(drop)
+        let ended = self.child.wait()?;
+        match ended.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(format!(
+                "asked to end, the proxy failed: {ended}"
+            ))),
+        }
     }
 
     fn wait_until_it_serves(&mut self) -> Result<(), Failure> {
