@@ -58,6 +58,15 @@ use crate::{
     timers::sleep_until,
 };
 
+/// The connection with one of the two peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leg {
+    /// The one with the client.
+    Client,
+    /// The one with the backend.
+    Backend,
+}
+
 /// The two ends of a session, after the 101.
 #[derive(Debug)]
 pub struct Ends<C, B> {
@@ -74,9 +83,9 @@ pub struct Ends<C, B> {
 impl<C: Joinable, B: Joinable> Ends<C, B> {
     fn into_session(self) -> Ends<C::Session, B::Session> {
         Ends {
-            client: self.client.into_session(),
+            client: self.client.into_session(Leg::Client),
             early_client: self.early_client,
-            backend: self.backend.into_session(),
+            backend: self.backend.into_session(Leg::Backend),
             early_backend: self.early_backend,
         }
     }

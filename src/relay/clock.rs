@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Leg;
 use crate::config::SessionLimits;
 
 /// The deadlines of one session.
@@ -51,13 +52,6 @@ enum Ping {
     Wanted(Leg),
     /// On its way, or unanswered.
     Waiting(Leg),
-}
-
-/// The connection with one of the two peers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leg {
-    Client,
-    Backend,
 }
 
 /// What a deadline asks for.

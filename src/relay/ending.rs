@@ -15,8 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    BACKEND_FIRST, CLOSE_TIMEOUT, HALF_CLOSE_TIMEOUT, Relay,
-    clock::Leg,
+    BACKEND_FIRST, CLOSE_TIMEOUT, HALF_CLOSE_TIMEOUT, Leg, Relay,
     flow::{Event, Flow},
     inject::CloseCode,
     outcome::{Initiator, Outcome, Reason},

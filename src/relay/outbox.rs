@@ -1,10 +1,12 @@
 //! What the sessions of a worker have written, until the worker has nothing else to do: first all read, then all write.
 //!
-//! In: small pieces, each for a [`Wire`]. Out: the same pieces in the same order, in batches.
+//! In: small pieces, each for a [`Wire`]. Out: the same pieces in batches, in order to each peer: first to all backends, then to
+//! all clients.
 //!
 //! - Sending is two thirds of what a small message costs, and costs less in a row: the kernel's way in and its way out stay
 //!   in the processor's caches, and a peer on the same machine is woken once for all that it gets. Redis answers its
 //!   clients like this (`handleClientsWithPendingWrites`).
+//! - In turn to a backend and to a client, each would have dealt with its piece and be asleep again before its next one.
 //! - A batch is sent when tokio is about to wait for events. A busy worker may not come to that for long, so it is sent as
 //!   well with [`MANY`] pieces, and after [`IN_VAIN`] polls of tasks that have added none.
 //! - A thread that has not [opened](open) an outbox has none.
@@ -20,14 +22,18 @@ use std::{
 
 use futures_util::FutureExt;
 
-use super::socket::Wire;
+use super::{Leg, socket::Wire};
 
 /// See the module.
 struct Outbox {
     open: bool,
     bytes: Vec<u8>,
-    pieces: Vec<(Arc<Wire>, Range<usize>)>,
+    to_backends: Vec<Piece>,
+    to_clients: Vec<Piece>,
 }
+
+/// Where it goes, and its place in the outbox's bytes.
+type Piece = (Arc<Wire>, Range<usize>);
 
 /// Counts the batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,27 +88,51 @@ impl Batch {
 // === impl Outbox ===
 
 impl Outbox {
+    const fn new() -> Self {
+        Self {
+            open: false,
+            bytes: Vec::new(),
+            to_backends: Vec::new(),
+            to_clients: Vec::new(),
+        }
+    }
+
     fn put(&mut self, wire: &Arc<Wire>, piece: &[u8]) -> Batch {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(piece);
-        self.pieces.push((Arc::clone(wire), start..self.bytes.len()));
+        let pieces = match wire.leg() {
+            Leg::Backend => &mut self.to_backends,
+            Leg::Client => &mut self.to_clients,
+        };
+        pieces.push((Arc::clone(wire), start..self.bytes.len()));
         POLLS.set(0);
         let batch = BATCH.get();
-        if self.pieces.len() == MANY {
+        if self.waiting() == MANY {
             self.send();
         }
         batch
     }
 
+    fn waiting(&self) -> usize {
+        self.to_backends.len() + self.to_clients.len()
+    }
+
+    /// As they are sent.
+    fn pieces(&self) -> impl Iterator<Item = (&Wire, &[u8])> {
+        let pieces = self.to_backends.iter().chain(&self.to_clients);
+        pieces.map(|(wire, place)| (&**wire, &self.bytes[place.clone()]))
+    }
+
     fn send(&mut self) {
         POLLS.set(0);
-        if self.pieces.is_empty() {
+        if self.waiting() == 0 {
             return;
         }
-        for (wire, place) in &self.pieces {
-            wire.send(&self.bytes[place.clone()]);
+        for (wire, piece) in self.pieces() {
+            wire.send(piece);
         }
-        self.pieces.clear();
+        self.to_backends.clear();
+        self.to_clients.clear();
         self.bytes.clear();
         BATCH.set(Batch(BATCH.get().0 + 1));
     }
@@ -110,11 +140,7 @@ impl Outbox {
 
 thread_local! {
     static OUTBOX: RefCell<Outbox> = const {
-        RefCell::new(Outbox {
-            open: false,
-            bytes: Vec::new(),
-            pieces: Vec::new(),
-        })
+        RefCell::new(Outbox::new())
     };
     static BATCH: Cell<Batch> = const { Cell::new(Batch(1)) };
     /// Since a piece came or a batch went.
@@ -136,5 +162,33 @@ pub(super) fn on_worker<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send 
     });
     if let Err(panic) = worker.join() {
         std::panic::resume_unwind(panic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_goes_to_backends_goes_first_and_in_order() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut wires = Vec::new();
+        for leg in [Leg::Client, Leg::Backend, Leg::Client, Leg::Backend] {
+            let stream = TcpStream::connect(address).await.unwrap();
+            wires.push(Arc::new(Wire::new(stream, leg)));
+        }
+        let mut outbox = Outbox::new();
+        for (place, wire) in [0, 1, 3, 2, 0, 1]
+            .map(|index| &wires[index])
+            .into_iter()
+            .enumerate()
+        {
+            outbox.put(wire, &[u8::try_from(place).unwrap()]);
+        }
+        let order: Vec<_> = outbox.pieces().flat_map(|(_, piece)| piece).copied().collect();
+        assert_eq!(order, [1, 2, 5, 0, 3, 4]);
     }
 }

@@ -11,8 +11,8 @@
 use tokio::time::Instant;
 
 use super::{
-    Relay,
-    clock::{Due, Leg, Standing},
+    Leg, Relay,
+    clock::{Due, Standing},
     flow::Flow,
     inject::CloseCode,
     outcome::Reason,

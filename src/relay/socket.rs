@@ -30,6 +30,7 @@ use tokio::{
 
 pub(super) use self::wire::Wire;
 use super::{
+    Leg,
     outbox::{self, Batch},
     splice::Stream,
 };
@@ -38,6 +39,7 @@ use super::{
 #[derive(Debug)]
 pub struct Socket {
     state: State,
+    leg: Leg,
     /// Reads and writes that were not in vain, up to [`FEW`].
     calls: u8,
 }
@@ -68,23 +70,22 @@ const LITTLE: usize = 4 * 1024;
 
 // === impl Socket ===
 
-impl From<TcpStream> for Socket {
-    fn from(stream: TcpStream) -> Self {
+impl Socket {
+    pub(super) fn new(stream: TcpStream, leg: Leg) -> Self {
         Self {
             state: State::Quiet(stream),
+            leg,
             calls: 0,
         }
     }
-}
 
-impl Socket {
     /// One more call that was not in vain.
     fn count(&mut self) {
         self.calls += 1;
         if self.calls == FEW
             && let State::Quiet(stream) = mem::replace(&mut self.state, State::Neither)
         {
-            self.state = State::Busy(stream.into());
+            self.state = State::Busy(Busy::new(Wire::new(stream, self.leg)));
         }
     }
 }
@@ -168,18 +169,16 @@ impl Stream for Socket {
 
 // === impl Busy ===
 
-impl From<TcpStream> for Busy {
-    fn from(stream: TcpStream) -> Self {
+impl Busy {
+    fn new(wire: Wire) -> Self {
         Self {
-            wire: Arc::new(stream.into()),
+            wire: Arc::new(wire),
             batch: Batch::NONE,
             length: 0,
             task: None,
         }
     }
-}
 
-impl Busy {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.wire.poll_even(cx))?;
         let before = if self.waits() { self.length } else { 0 };

@@ -26,7 +26,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::socket::Socket;
+use super::{Leg, socket::Socket};
 
 /// One of a session's two streams.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {
@@ -56,7 +56,7 @@ pub trait Joinable: Stream {
     type Session: Stream + Send + 'static;
 
     /// Makes it that.
-    fn into_session(self) -> Self::Session;
+    fn into_session(self, leg: Leg) -> Self::Session;
 }
 
 impl Stream for TcpStream {
@@ -68,8 +68,8 @@ impl Stream for TcpStream {
 impl Joinable for TcpStream {
     type Session = Socket;
 
-    fn into_session(self) -> Socket {
-        self.into()
+    fn into_session(self, leg: Leg) -> Socket {
+        Socket::new(self, leg)
     }
 }
 
@@ -80,7 +80,7 @@ impl Stream for tokio::io::DuplexStream {}
 impl Joinable for tokio::io::DuplexStream {
     type Session = Self;
 
-    fn into_session(self) -> Self {
+    fn into_session(self, _: Leg) -> Self {
         self
     }
 }

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     config::ServiceTls,
-    relay::{Joinable, Stream},
+    relay::{Joinable, Leg, Stream},
 };
 
 /// How the endpoints of a service are spoken to.
@@ -53,7 +53,7 @@ impl Stream for Box<TlsStream<TcpStream>> {}
 impl Joinable for Box<TlsStream<TcpStream>> {
     type Session = Self;
 
-    fn into_session(self) -> Self {
+    fn into_session(self, _: Leg) -> Self {
         self
     }
 }

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     config::ListenerTls,
-    relay::{Joinable, Stream},
+    relay::{Joinable, Leg, Stream},
     telemetry::metrics::TlsEnd,
 };
 
@@ -65,7 +65,7 @@ impl Stream for ServerStream {}
 impl Joinable for ServerStream {
     type Session = Self;
 
-    fn into_session(self) -> Self {
+    fn into_session(self, _: Leg) -> Self {
         self
     }
 }

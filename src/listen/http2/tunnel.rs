@@ -22,7 +22,7 @@ use h2::{Reason, RecvStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::outlet::Outlet;
-use crate::relay::{Joinable, Stream};
+use crate::relay::{Joinable, Leg, Stream};
 
 /// One stream, both ways.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Tunnel {
 impl Joinable for Tunnel {
     type Session = Self;
 
-    fn into_session(self) -> Self {
+    fn into_session(self, _: Leg) -> Self {
         self
     }
 }

@@ -29,7 +29,7 @@ fn connected() -> (Socket, std::net::TcpStream) {
     ours.set_nonblocking(true).unwrap();
     ours.set_nodelay(true).unwrap();
     peer.set_nonblocking(true).unwrap();
-    let mut socket = Socket::from(TcpStream::from_std(ours).unwrap());
+    let mut socket = Socket::new(TcpStream::from_std(ours).unwrap(), Leg::Client);
     while matches!(socket.state, State::Quiet(_)) {
         socket.count();
     }

@@ -25,10 +25,13 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::relay::Leg;
+
 /// See the module.
 #[derive(Debug)]
 pub(in crate::relay) struct Wire {
     stream: TcpStream,
+    leg: Leg,
     /// Whether there is a debt; only its own thread asks.
     owes: AtomicBool,
     debt: Mutex<Debt>,
@@ -92,17 +95,20 @@ fn attempt(
     }
 }
 
-impl From<TcpStream> for Wire {
-    fn from(stream: TcpStream) -> Self {
+impl Wire {
+    pub(in crate::relay) fn new(stream: TcpStream, leg: Leg) -> Self {
         Self {
             stream,
+            leg,
             owes: AtomicBool::new(false),
             debt: Mutex::default(),
         }
     }
-}
 
-impl Wire {
+    pub(in crate::relay) fn leg(&self) -> Leg {
+        self.leg
+    }
+
     pub(super) fn stream(&self) -> &TcpStream {
         &self.stream
     }

@@ -264,7 +264,7 @@ impl AsyncWrite for Stream {
 impl Joinable for Stream {
     type Session = Self;
 
-    fn into_session(self) -> Self {
+    fn into_session(self, _: Leg) -> Self {
         self
     }
 }
