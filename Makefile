@@ -75,26 +75,30 @@ release: $(guided) ## Build the program for use, guided by what it does at work:
 $(guided): Cargo.toml Cargo.lock $(shell find src discovery/src) discovery/Cargo.toml bench/release bench/src/practice.rs bench/src/plan.rs
 	bench/release
 
-# What is measured is what is meant for use; the plain build where that cannot be made, and what the caller names before both.
-measured = LONGHAUL=$${LONGHAUL:-$$(ls $(guided) 2>/dev/null || echo $(target)/release/longhaul)}
+# What is measured: what the caller names, or what is meant for use, or, where that cannot be made, the plain build.
+measured := $(target)/measured
 
 .PHONY: measured
 measured:
+	@mkdir -p $(target)
 	@if [ -n "$${LONGHAUL-}" ]; then \
-	    echo "bench: $$LONGHAUL is measured"; \
-	elif bench/release --check; then \
-	    $(MAKE) --no-print-directory release; \
+	    [ -x "$$LONGHAUL" ] || { echo "bench: LONGHAUL=$$LONGHAUL is no program"; exit 2; }; \
+	    echo "$$LONGHAUL" >$(measured); \
+	elif $(MAKE) --no-print-directory release; then \
+	    echo $(guided) >$(measured); \
 	else \
-	    echo "bench: the plain build is measured"; rm -f $(guided); cargo build --release --package longhaul; \
+	    echo "bench: THERE IS NO GUIDED BUILD, as said above; the plain one is measured"; \
+	    cargo build --release --package longhaul; \
+	    echo $(target)/release/longhaul >$(measured); \
 	fi
 
 .PHONY: bench
 bench: measured ## Longhaul and its peers, every row, and its discovery on real registries; half an hour once built.
 	bench/install-peers
-	$(measured) cargo run --release --quiet --package longhaul-bench
+	LONGHAUL=$$(<$(measured)) cargo run --release --quiet --package longhaul-bench
 	cargo run --release --quiet --package longhaul-bench -- discovery
 
 .PHONY: bench-quick
 bench-quick: measured ## The rows that matter most; under two minutes once built.
 	bench/install-peers nginx haproxy envoy
-	$(measured) cargo run --release --quiet --package longhaul-bench -- --quick
+	LONGHAUL=$$(<$(measured)) cargo run --release --quiet --package longhaul-bench -- --quick

@@ -311,12 +311,12 @@ mod tests {
         let measured = results(&jobs, &columns);
         let [(_, few), (_, own)] = named(&jobs, &columns, &measured, 1).unwrap();
         assert_eq!((few.endpoints().0, own.endpoints().0), (4, 10_000));
-        let idle = Job::Spread {
+        let spread = Job::Spread {
             strategy: Strategy::RoundRobin,
             sessions: 1,
             grown: false,
         };
-        for jobs in [&[many][..], &[idle, many]] {
+        for jobs in [&[many][..], &[spread, many]] {
             let measured = results(jobs, &columns);
             assert!(named(jobs, &columns, &measured, jobs.len() - 1).is_none());
         }

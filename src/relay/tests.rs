@@ -8,7 +8,7 @@ mod peer;
 mod pings;
 mod time;
 
-use self::peer::limits;
+use self::peer::{Running, limits};
 use super::*;
 
 #[test]
@@ -21,6 +21,13 @@ fn a_session_between_two_sockets_is_small() {
     let limits = limits();
     let size = future_size(|ends, session| run(ends, session, &limits));
     assert!(size <= SESSION_SIZE, "{size} bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_stream_is_told_which_leg_it_is() {
+    let running = Running::start(&limits());
+    assert_eq!(running.client.leg(), Some(Leg::Client));
+    assert_eq!(running.backend.leg(), Some(Leg::Backend));
 }
 
 /// What a session's future may take of the 2.5 KiB that an idle session may take in all. 16 bytes are for the two sockets'

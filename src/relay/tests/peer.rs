@@ -52,6 +52,8 @@ struct State {
     shut: bool,
     /// It has been told that nobody reads it now.
     kept_waiting: bool,
+    /// Which of the two it has been told to be.
+    leg: Option<Leg>,
     waker: Option<Waker>,
 }
 
@@ -96,6 +98,7 @@ impl Peer {
             broken: false,
             shut: false,
             kept_waiting: false,
+            leg: None,
             waker: None,
         }));
         (Self(Arc::clone(&state)), Stream(state))
@@ -155,6 +158,10 @@ impl Peer {
     }
 
     /// How much the relay has read of what it sent.
+    pub(super) fn leg(&self) -> Option<Leg> {
+        self.state().leg
+    }
+
     pub(super) fn was_kept_waiting(&self) -> bool {
         self.state().kept_waiting
     }
@@ -264,7 +271,8 @@ impl AsyncWrite for Stream {
 impl Joinable for Stream {
     type Session = Self;
 
-    fn into_session(self, _: Leg) -> Self {
+    fn into_session(self, leg: Leg) -> Self {
+        self.0.lock().unwrap().leg = Some(leg);
         self
     }
 }
