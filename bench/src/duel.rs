@@ -17,7 +17,7 @@ use crate::{
     machine::{self, Cores},
     peers::{self, Peer, Running},
     plan::{self, Budget},
-    rounds::{Backend, Column, Results},
+    rounds::{self, Backend, Column, Results},
     table::{self, Figure},
     wire::Payloads,
 };
@@ -104,7 +104,7 @@ fn pair<'c>(
     results: &Results,
     index: usize,
 ) -> Option<[(&'static str, Job, &'c dyn Peer); 2]> {
-    let named = |name: &str| columns.iter().position(|column| column.name() == name);
+    let named = |name| rounds::position(columns, name);
     let row = jobs[index].rows().swap_remove(0);
     let longhaul = named("Longhaul")?;
     let (job, other) = match row.budget? {
@@ -170,7 +170,7 @@ impl Side {
         cores: &Cores,
     ) -> Result<Self, Failure> {
         let endpoints = backend.endpoints(job.endpoints().0, job.is_within_tls());
-        let certificates = job.is_within_tls().then(|| backend.certificates());
+        let certificates = backend.certificates_of(job);
         let running = peers::start(peer, &endpoints, job.strategy(), certificates, cores)?;
         let sessions = match job {
             Job::Messages { sessions, .. } => load::open(&running.targets(), sessions)?,
@@ -286,10 +286,7 @@ mod tests {
         assert_eq!(of(&results, "10000 endpoints"), Some(["Longhaul", "Longhaul"]));
         assert_eq!(of(&results, "memory"), None);
         for cells in &mut results.values {
-            let nginx = columns
-                .iter()
-                .position(|column| column.name() == "nginx")
-                .unwrap();
+            let nginx = rounds::position(&columns, "nginx").unwrap();
             cells[nginx].failure = Some("stalled".to_owned());
         }
         assert_eq!(of(&results, "64 B x32, 1 "), None);

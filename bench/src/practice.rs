@@ -6,10 +6,9 @@
 
 use crate::{
     failure::Failure,
-    job::Stage,
     machine::{self, Cores},
     peers, plan,
-    rounds::Backend,
+    rounds::{self, Backend},
     usage::Usage,
     wire::Payloads,
 };
@@ -24,17 +23,8 @@ pub(crate) fn run(mut tell: impl FnMut(&str)) -> Result<(), Failure> {
     let longhaul = peers::longhaul();
     for job in plan::jobs(true) {
         tell(&job.rows()[0].title);
-        let tls = job.is_within_tls().then(|| backend.certificates());
-        let (first, last) = job.endpoints();
-        let endpoints = backend.endpoints(last, tls.is_some());
-        let mut running = peers::start(&*longhaul, &endpoints[..first], job.strategy(), tls, &cores)?;
-        job.run(&mut Stage {
-            proxy: Some((&*longhaul, &mut running)),
-            endpoints: &endpoints,
-            tls: tls.map(|certificates| certificates.client.clone()),
-            payloads: &payloads,
-            total: &mut Usage::default(),
-        })?;
+        let unused = (&payloads, &mut Usage::default());
+        let (_, running) = rounds::on_fresh(&*longhaul, job, &cores, &backend, unused)?;
         running.end()?;
     }
     Ok(())

@@ -15,7 +15,7 @@ use crate::{
     failure::Failure,
     job::{Job, Stage},
     machine::Cores,
-    peers::{self, Peer},
+    peers::{self, Peer, Running},
     plan,
     tls::Certificates,
     usage::Usage,
@@ -131,28 +131,44 @@ fn turn(
     backend: &Backend,
     (payloads, total): (&Payloads, &mut Usage),
 ) -> Result<Vec<Option<f64>>, Failure> {
-    let (first, last) = job.endpoints();
-    let endpoints = backend.endpoints(last, job.is_within_tls());
-    let certificates = job.is_within_tls().then_some(&backend.certificates);
-    let tls = certificates.map(|certificates| Arc::clone(&certificates.client));
     let Column::Proxy(peer) = column else {
         return job.run(&mut Stage {
             proxy: None,
-            endpoints: &endpoints,
-            tls,
+            endpoints: &backend.endpoints(job.endpoints().1, job.is_within_tls()),
+            tls: backend.certificates_of(job).map(|both| Arc::clone(&both.client)),
             payloads,
             total,
         });
     };
-    let mut running = peers::start(&**peer, &endpoints[..first], job.strategy(), certificates, cores)?;
-    let proxy = Some((&**peer, &mut running));
-    job.run(&mut Stage {
-        proxy,
+    let (values, _) = on_fresh(&**peer, job, cores, backend, (payloads, total))?;
+    Ok(values)
+}
+
+/// One job on a proxy that was started for it, and still runs.
+pub(crate) fn on_fresh(
+    peer: &dyn Peer,
+    job: Job,
+    cores: &Cores,
+    backend: &Backend,
+    (payloads, total): (&Payloads, &mut Usage),
+) -> Result<(Vec<Option<f64>>, Running), Failure> {
+    let (first, last) = job.endpoints();
+    let endpoints = backend.endpoints(last, job.is_within_tls());
+    let certificates = backend.certificates_of(job);
+    let mut running = peers::start(peer, &endpoints[..first], job.strategy(), certificates, cores)?;
+    let values = job.run(&mut Stage {
+        proxy: Some((peer, &mut running)),
         endpoints: &endpoints,
-        tls,
+        tls: certificates.map(|both| Arc::clone(&both.client)),
         payloads,
         total,
-    })
+    })?;
+    Ok((values, running))
+}
+
+/// Where the column of a name is.
+pub(crate) fn position(columns: &[Column], name: &str) -> Option<usize> {
+    columns.iter().position(|column| column.name() == name)
 }
 
 impl Cells {
@@ -195,9 +211,9 @@ impl Backend {
         Ok(backend)
     }
 
-    /// What its endpoints show within TLS, and what proxies are to show.
-    pub(crate) fn certificates(&self) -> &Arc<Certificates> {
-        &self.certificates
+    /// What its endpoints show within TLS, and what proxies are to show, where a job is within TLS.
+    pub(crate) fn certificates_of(&self, job: Job) -> Option<&Arc<Certificates>> {
+        job.is_within_tls().then_some(&self.certificates)
     }
 
     /// One port on as many loopback addresses as are needed.

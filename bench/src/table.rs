@@ -7,7 +7,7 @@
 use crate::{
     job::Job,
     plan::{Budget, Row},
-    rounds::{ABSENT, Cells, Column, Results},
+    rounds::{self, ABSENT, Cells, Column, Results},
 };
 
 /// Text in columns.
@@ -134,7 +134,7 @@ impl Line {
             Budget::OfBest(factor) => (format!("<= {factor} x best"), factor, ratio),
             Budget::OfJobAbove(factor) => (format!("<= {factor} x own with 4"), factor, ratio),
             Budget::Absolute(limit) => {
-                let longhaul = columns.iter().position(|column| column.name() == "Longhaul");
+                let longhaul = rounds::position(columns, "Longhaul");
                 let own = longhaul.and_then(|column| self.median(column));
                 (format!("<= {limit}"), 1.0, own.map(|own| own / limit))
             }

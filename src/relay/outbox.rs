@@ -70,8 +70,8 @@ pub(crate) async fn counted<T>(mut task: Pin<Box<impl Future<Output = T> + ?Size
 }
 
 /// Takes a piece, and tells with which batch it will be sent; `None` where there is no outbox.
-pub(super) fn put(wire: &Arc<Wire>, piece: &[u8]) -> Option<Batch> {
-    OUTBOX.with_borrow_mut(|outbox| outbox.open.then(|| outbox.put(wire, piece)))
+pub(super) fn put(wire: &Arc<Wire>, leg: Leg, piece: &[u8]) -> Option<Batch> {
+    OUTBOX.with_borrow_mut(|outbox| outbox.open.then(|| outbox.put(wire, leg, piece)))
 }
 
 /// Whether this batch has not been sent.
@@ -98,10 +98,10 @@ impl Outbox {
         }
     }
 
-    fn put(&mut self, wire: &Arc<Wire>, piece: &[u8]) -> Batch {
+    fn put(&mut self, wire: &Arc<Wire>, leg: Leg, piece: &[u8]) -> Batch {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(piece);
-        let pieces = match wire.leg() {
+        let pieces = match leg {
             Leg::Backend => &mut self.to_backends,
             Leg::Client => &mut self.to_clients,
         };
@@ -134,9 +134,7 @@ impl Outbox {
 }
 
 thread_local! {
-    static OUTBOX: RefCell<Outbox> = const {
-        RefCell::new(Outbox::new())
-    };
+    static OUTBOX: RefCell<Outbox> = const { RefCell::new(Outbox::new()) };
     static BATCH: Cell<Batch> = const { Cell::new(Batch(1)) };
     /// Since a piece came or a batch went.
     static POLLS: Cell<u8> = const { Cell::new(0) };
@@ -169,29 +167,22 @@ mod tests {
 
     use super::*;
 
-    /// Wires to a client and to a backend, which for once are the same peer.
-    async fn wires() -> (Arc<Wire>, Arc<Wire>, TcpStream) {
+    /// A wire to who for once is client and backend, and sees what is sent in which order.
+    async fn connected() -> (Arc<Wire>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (peer, _) = listener.accept().await.unwrap();
-        let ours = ours.into_std().unwrap();
-        let other = TcpStream::from_std(ours.try_clone().unwrap()).unwrap();
-        let client = Wire::new(TcpStream::from_std(ours).unwrap(), Leg::Client);
-        (Arc::new(client), Arc::new(Wire::new(other, Leg::Backend)), peer)
+        (Arc::new(ours.into()), peer)
     }
 
     #[tokio::test]
     async fn what_goes_to_backends_is_sent_first_and_in_order() {
-        let (client, backend, mut peer) = wires().await;
+        let (wire, mut peer) = connected().await;
         let mut outbox = Outbox::new();
-        for (wire, piece) in [
-            (&client, b"c1 "),
-            (&backend, b"b1 "),
-            (&client, b"c2 "),
-            (&backend, b"b2 "),
-        ] {
-            outbox.put(wire, piece);
-        }
+        outbox.put(&wire, Leg::Client, b"c1 ");
+        outbox.put(&wire, Leg::Backend, b"b1 ");
+        outbox.put(&wire, Leg::Client, b"c2 ");
+        outbox.put(&wire, Leg::Backend, b"b2 ");
         outbox.send();
         assert!(outbox.bytes.is_empty(), "all is sent");
         let mut got = [0; 12];
@@ -201,11 +192,11 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_to_both_are_counted_together() {
-        let (client, backend, mut peer) = wires().await;
+        let (wire, mut peer) = connected().await;
         let mut outbox = Outbox::new();
         for _ in 0..MANY / 2 {
-            outbox.put(&client, b"c");
-            outbox.put(&backend, b"b");
+            outbox.put(&wire, Leg::Client, b"c");
+            outbox.put(&wire, Leg::Backend, b"b");
         }
         assert!(outbox.bytes.is_empty(), "a whole batch is sent");
         let mut got = [0; MANY];

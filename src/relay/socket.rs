@@ -85,7 +85,7 @@ impl Socket {
         if self.calls == FEW
             && let State::Quiet(stream) = mem::replace(&mut self.state, State::Neither)
         {
-            self.state = State::Busy(Busy::new(Wire::new(stream, self.leg)));
+            self.state = State::Busy(stream.into());
         }
     }
 }
@@ -110,8 +110,9 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let leg = self.leg;
         match &mut self.state {
-            State::Busy(busy) => busy.poll_write(cx, bytes),
+            State::Busy(busy) => busy.poll_write(leg, cx, bytes),
             State::Quiet(stream) => {
                 let written = ready!(Pin::new(stream).poll_write(cx, bytes))?;
                 self.count();
@@ -169,21 +170,23 @@ impl Stream for Socket {
 
 // === impl Busy ===
 
-impl Busy {
-    fn new(wire: Wire) -> Self {
+impl From<TcpStream> for Busy {
+    fn from(stream: TcpStream) -> Self {
         Self {
-            wire: Arc::new(wire),
+            wire: Arc::new(stream.into()),
             batch: Batch::NONE,
             length: 0,
             task: None,
         }
     }
+}
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+impl Busy {
+    fn poll_write(&mut self, leg: Leg, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.wire.poll_even(cx))?;
         let before = if self.waits() { self.length } else { 0 };
         if before + bytes.len() <= LITTLE
-            && let Some(batch) = outbox::put(&self.wire, bytes)
+            && let Some(batch) = outbox::put(&self.wire, leg, bytes)
         {
             self.batch = batch;
             self.length = before + bytes.len();

@@ -25,13 +25,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::relay::Leg;
-
 /// See the module.
 #[derive(Debug)]
 pub(in crate::relay) struct Wire {
     stream: TcpStream,
-    leg: Leg,
     /// Whether there is a debt; only its own thread asks.
     owes: AtomicBool,
     debt: Mutex<Debt>,
@@ -95,20 +92,17 @@ fn attempt(
     }
 }
 
-impl Wire {
-    pub(in crate::relay) fn new(stream: TcpStream, leg: Leg) -> Self {
+impl From<TcpStream> for Wire {
+    fn from(stream: TcpStream) -> Self {
         Self {
             stream,
-            leg,
             owes: AtomicBool::new(false),
             debt: Mutex::default(),
         }
     }
+}
 
-    pub(in crate::relay) fn leg(&self) -> Leg {
-        self.leg
-    }
-
+impl Wire {
     pub(super) fn stream(&self) -> &TcpStream {
         &self.stream
     }

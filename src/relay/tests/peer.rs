@@ -157,7 +157,7 @@ impl Peer {
         self.state().shut
     }
 
-    /// How much the relay has read of what it sent.
+    /// Which of the two the relay takes it for.
     pub(super) fn leg(&self) -> Option<Leg> {
         self.state().leg
     }
@@ -166,6 +166,7 @@ impl Peer {
         self.state().kept_waiting
     }
 
+    /// How much the relay has read of what it sent.
     pub(super) fn was_read(&self) -> u64 {
         self.state().read
     }
